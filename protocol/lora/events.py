@@ -1,0 +1,136 @@
+"""What every driver yields: one vocabulary for all radio hardware.
+
+Drivers translate their device's own messages into these values, so that nothing above them
+knows which firmware heard a frame. All values are immutable.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class CrcStatus(StrEnum):
+    """What is known of a received payload's CRC (SX1276 data sheet, RegIrqFlags and RegHopChannel).
+
+    ``OK`` needs all three: RxDone, no PayloadCrcError, and CrcOnPayload in the *received* header.
+    """
+
+    OK = "ok"
+    BAD = "bad"
+    MISSING = "missing"  # the header says that no CRC was sent: nothing was checked
+    UNKNOWN = "unknown"  # the device does not tell
+
+
+@dataclass(frozen=True, slots=True)
+class EventOrigin:
+    """Where an event comes from, so that it can be recognised when a board sends it again.
+
+    ``number`` counts from 1 within one ``boot_id`` of the board, without gaps.
+    """
+
+    board_id: bytes
+    boot_id: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class UplinkReceived:
+    """One LoRa frame that one radio heard.
+
+    Attributes:
+        concentrator: configured name of the concentrator.
+        radio: index of the radio on that concentrator.
+        payload: the PHY payload, 0 to 255 bytes, without the LoRa CRC.
+        frequency_hz: what the radio was tuned to.
+        coding_rate: as the received header says, "4/5" to "4/8".
+        rssi_dbm: packet strength after ``rssi_model``; models must not be mixed silently.
+        snr_db: None where the device does not tell.
+        frequency_error_hz: positive means that our receiver is tuned high.
+        received_at_us: end of the frame (RxDone) on the host's CLOCK_BOOTTIME, microseconds.
+        count_us: the same instant on the board's own counter; exact between radios of one board
+            and one boot, None where the device has no clock.
+        origin: None where the device does not number its events.
+    """
+
+    concentrator: str
+    radio: int
+    payload: bytes
+    frequency_hz: int
+    spreading_factor: int
+    bandwidth_hz: int
+    coding_rate: str
+    rssi_dbm: float
+    rssi_model: str
+    snr_db: float | None
+    frequency_error_hz: float | None
+    crc_status: CrcStatus
+    received_at_us: int
+    count_us: int | None
+    origin: EventOrigin | None
+
+
+class DropReason(StrEnum):
+    """The closed list of reasons for which a frame may be dropped. Every drop is counted by one."""
+
+    CRC_BAD = "crc_bad"
+    CRC_MISSING = "crc_missing"
+    TOO_SHORT = "too_short"
+    RING_OVERFLOW = "ring_overflow"
+    BOARD_DOWN = "board_down"
+    EVICTED_BYTES = "evicted_bytes"
+    EVICTED_AGE = "evicted_age"
+    CORRUPT = "corrupt"
+    DEAD_LETTER = "dead_letter"
+    FILTERED = "filtered"
+    POLICY = "policy"
+
+
+class LinkState(StrEnum):
+    """Whether a concentrator can be heard."""
+
+    UP = "up"
+    DOWN = "down"
+
+
+@dataclass(frozen=True, slots=True)
+class ConcentratorStateChanged:
+    """A concentrator came up (configured, all radios receiving) or went away."""
+
+    concentrator: str
+    state: LinkState
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class RadioStatistics:
+    """Cumulative counts of one radio since the board's boot, from its heartbeat."""
+
+    received: int
+    crc_errors: int
+    noise_rssi_dbm: float | None
+    faults: int
+    receiving: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """A sign of life: no data is not health, so every driver yields one at least each 10 s.
+
+    Attributes:
+        newest: the board, its boot, and the number of the last event it has stored; from this and
+            the events received one can tell what a board took with it. None where not numbered.
+        ring_overflow: frames the board dropped since its boot because its ring was full.
+        link_rejects: serial frames rejected by reason, on both ends, since the port was opened.
+    """
+
+    concentrator: str
+    radios: tuple[RadioStatistics, ...]
+    newest: EventOrigin | None
+    ring_used: int
+    ring_overflow: int
+    link_rejects: Mapping[str, int]
+    temperature_celsius: float | None
+    supply_volts: float | None
+
+
+RadioEvent = UplinkReceived | ConcentratorStateChanged | Heartbeat
