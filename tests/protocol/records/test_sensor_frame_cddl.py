@@ -73,7 +73,7 @@ def wrong_frames() -> Iterator[dict[Any, Any]]:
         yield {other: value for other, value in FRAME_MAP.items() if other != key}
 
 
-@pytest.mark.parametrize("members", wrong_frames())
+@pytest.mark.parametrize("members", list(wrong_frames()))
 def test_schema_and_reader_refuse_the_same(members: dict[Any, Any]) -> None:
     """The negative controls: neither accepts what the other refuses."""
     data = cbor2.dumps(members, canonical=True)

@@ -1,0 +1,137 @@
+"""The contract that every driver keeps.
+
+A driver is an I/O shell around a protocol session: an async context manager that yields
+:data:`~protocol.lora.events.RadioEvent` values. Adding a device family is one file here, one line
+in :mod:`drivers.registry` and its simulated counterpart.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from types import TracebackType
+from typing import Protocol, Self
+
+from protocol.lora.events import RadioEvent, UplinkReceived
+
+BoottimeUs = Callable[[], int]
+"""The host's CLOCK_BOOTTIME in microseconds; the only clock a driver uses."""
+
+
+@dataclass(frozen=True, slots=True)
+class RadioOptions:
+    """What one radio is to listen to (a ``[[concentrator.radio]]`` table)."""
+
+    frequency_hz: int
+    spreading_factor: int
+    bandwidth_hz: int = 125_000
+    coding_rate: str = "4/5"
+    sync_word: int = 0x34
+
+
+@dataclass(frozen=True, slots=True)
+class DriverOptions:
+    """What a driver needs to know (a ``[[concentrator]]`` table).
+
+    Attributes:
+        name: configured name of the concentrator.
+        port: device path, best a ``/dev/serial/by-id`` link.
+        baud: line rate; USB devices ignore it.
+        unique_id: hex identity the board must report; empty = whatever answers first is kept for
+            the life of the process.
+        radios: one entry per radio, in the board's order.
+    """
+
+    name: str
+    port: str
+    baud: int
+    unique_id: str
+    radios: tuple[RadioOptions, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a device can do; the configuration is checked against it at start."""
+
+    radios: int
+    any_sync_word: bool
+    lorawan: bool
+    scheduled_transmit: bool
+    acknowledges: bool
+    max_payload: int = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Downlink:
+    """One frame to transmit; ``at_count_us`` (the board's counter) None = as soon as possible."""
+
+    radio: int
+    payload: bytes
+    frequency_hz: int
+    spreading_factor: int
+    bandwidth_hz: int
+    coding_rate: str
+    power_dbm: int
+    invert_iq: bool
+    at_count_us: int | None
+
+
+class TxOutcome(StrEnum):
+    """How a transmission ended; names as packet forwarders use them."""
+
+    SENT = "sent"
+    TOO_LATE = "too_late"
+    TOO_EARLY = "too_early"
+    COLLISION_PACKET = "collision_packet"
+    QUEUE_FULL = "queue_full"
+    RADIO_FAULT = "radio_fault"
+    NOT_SUPPORTED = "not_supported"
+    LINK_DOWN = "link_down"
+
+
+@dataclass(frozen=True, slots=True)
+class TxResult:
+    """Outcome of :meth:`Driver.transmit`; ``started_at_count_us`` only when it was sent."""
+
+    outcome: TxOutcome
+    started_at_count_us: int | None = None
+
+
+class Driver(Protocol):
+    """One concentrator on one port. Use as an async context manager.
+
+    Entering opens the port, brings up the device and configures its radios; it raises
+    :class:`~drivers.errors.DriverError`. :meth:`events` ends by raising
+    :class:`~drivers.errors.PortLost` when the device goes away: a driver object is used once, and
+    the supervisor makes a new one.
+    """
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+    def events(self) -> AsyncIterator[RadioEvent]:
+        """Yield events in the device's order until the device goes away."""
+        ...
+
+    def acknowledge(self, event: UplinkReceived) -> None:
+        """Tell the device that this event and all before it are committed, merged or counted.
+
+        Never blocks; a no-op where the device has no acknowledgements or the event is of an
+        earlier boot.
+        """
+        ...
+
+    async def transmit(self, downlink: Downlink) -> TxResult:
+        """Send one frame; returns when the device says how it ended."""
+        ...
+
+
+DriverFactory = Callable[[DriverOptions, BoottimeUs], Driver]

@@ -1,0 +1,125 @@
+"""The one gate to serial ports, and the only module that knows pyserial-asyncio.
+
+A :class:`SerialPort` has three operations: read, write, close. Every way in which a port can go
+away (hang-up, EIO, a vanished device, end of file) ends in :class:`~drivers.errors.PortLost`.
+"""
+
+import asyncio
+import errno
+import termios
+from contextlib import suppress
+from pathlib import Path
+from typing import cast
+
+import serial
+import serial_asyncio
+
+from drivers.errors import PortLost
+
+_READ_LIMIT = 65_536  # a reader that lags this far stops the port from reading
+_CLOSE_DEADLINE_S = 2.0
+
+
+async def open_port(path: str, baud: int) -> "SerialPort":
+    """Open a serial device exclusively: raw, 8N1, no flow control.
+
+    Raises:
+        PortLost: with plain words for what is in the way.
+    """
+    try:
+        device = await asyncio.to_thread(_open_device, path, baud)
+    except (serial.SerialException, OSError, ValueError, termios.error) as error:
+        raise PortLost(_explain(path, error)) from error
+    port = SerialPort(path)
+    # The transport keeps itself alive by its reader; the port learns of it in connection_made.
+    serial_asyncio.SerialTransport(asyncio.get_running_loop(), port, device)
+    return port
+
+
+def _open_device(path: str, baud: int) -> serial.Serial:
+    device = serial.Serial(path, baud, exclusive=True)
+    attributes = termios.tcgetattr(device.fileno())
+    # Closing must not drop DTR: many boards wire it to reset, and a reset loses the ring.
+    attributes[2] &= ~termios.HUPCL
+    termios.tcsetattr(device.fileno(), termios.TCSANOW, attributes)
+    return device
+
+
+def _explain(path: str, error: Exception) -> str:
+    code = getattr(error, "errno", None)
+    if not Path(path).exists():
+        return f"{path}: no such device; is the board plugged in?"
+    if code in (errno.EACCES, errno.EPERM):
+        return f"{path}: no permission; add the service's user to the group that owns the device"
+    if code in (errno.EBUSY, errno.EAGAIN) or "lock" in str(error):
+        return f"{path}: in use by another process"
+    return f"{path}: {error}"
+
+
+class SerialPort(asyncio.Protocol):
+    """An open port. One task reads; anybody on the loop may write."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._transport: serial_asyncio.SerialTransport | None = None
+        self._buffer = bytearray()
+        self._paused = False
+        self._changed = asyncio.Event()
+        self._lost: str | None = None
+        self._closed = asyncio.Event()
+
+    async def read(self) -> bytes:
+        """Wait for bytes and return all that have arrived.
+
+        Raises:
+            PortLost: the port is gone and everything received before has been returned.
+        """
+        while not self._buffer:
+            if self._lost is not None:
+                raise PortLost(f"{self.path}: {self._lost}")
+            self._changed.clear()
+            await self._changed.wait()
+        data = bytes(self._buffer)
+        self._buffer.clear()
+        if self._paused and self._transport is not None and self._lost is None:
+            self._paused = False
+            self._transport.resume_reading()
+        return data
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes for the line; what a lost port does not take is reported by :meth:`read`."""
+        if data and self._transport is not None:
+            self._transport.write(data)
+
+    async def close(self) -> None:
+        """Close at once, throwing away unsent bytes; never raises, never blocks the loop."""
+        if self._transport is None or self._lost is not None:
+            return
+        # Closing drains the line on the event loop: with flow control or a dead board for ever.
+        with suppress(serial.SerialException, OSError, termios.error):
+            if self._transport.serial is not None:
+                self._transport.serial.reset_output_buffer()
+        self._transport.abort()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_DEADLINE_S):
+                await self._closed.wait()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by the transport."""
+        self._transport = cast(serial_asyncio.SerialTransport, transport)
+        self._changed.set()
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the transport."""
+        self._buffer += data
+        self._changed.set()
+        if len(self._buffer) >= _READ_LIMIT and self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by the transport, twice when a hang-up meets a close."""
+        if self._lost is None:
+            self._lost = "hung up" if exc is None else str(exc)
+        self._changed.set()
+        self._closed.set()
