@@ -1,0 +1,107 @@
+"""``lora-edge``: finds the command and hands it its arguments.
+
+Exit status: 0 = fine, 1 = failed, 2 = usage or configuration. Each command is a module with
+``add_arguments(parser)`` and ``run(arguments) -> int``; only the one that is used is imported.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import Protocol, cast
+
+from edge.config.faults import ConfigError, nearest
+
+OK, FAILED, USAGE = 0, 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Where a command is, and what it is for."""
+
+    module: str
+    help: str
+
+
+COMMANDS = {
+    "run": Command("edge.cli.run", "run the gateway"),
+    "demo": Command("edge.cli.demo", "run a gateway with simulated boards and sensors"),
+    "init": Command("edge.cli.init", "write a first configuration"),
+    "check-config": Command("edge.cli.check_config", "list all faults of a configuration"),
+    "print-config": Command("edge.cli.print_config", "print the commented default configuration"),
+    "doctor": Command("edge.cli.doctor", "check this gateway, with a fix for each finding"),
+    "frames": Command("edge.cli.frames", "list, show, count, export or follow stored frames"),
+    "status": Command("edge.cli.status", "show how the running gateway does"),
+    "simulate": Command("edge.cli.simulate", "run the simulator, without a gateway"),
+}
+
+
+class _CommandModule(Protocol):
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line; returns the exit status. Wrong options raise SystemExit(2)."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_overview())
+        return OK if words else USAGE
+    if words[0] in ("-V", "--version"):
+        print(f"lora-edge {_version()}")
+        return OK
+    command = COMMANDS.get(words[0])
+    if command is None:
+        hint = nearest(words[0], COMMANDS)
+        print(f"lora-edge: there is no command {words[0]} {hint}".rstrip(), file=sys.stderr)
+        print("lora-edge --help lists the commands", file=sys.stderr)
+        return USAGE
+    return _run(words[0], command, words[1:])
+
+
+def _run(name: str, command: Command, words: Sequence[str]) -> int:
+    module = cast(_CommandModule, import_module(command.module))
+    parser = argparse.ArgumentParser(
+        prog=f"lora-edge {name}",
+        description=module.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    module.add_arguments(parser)
+    try:
+        status = module.run(parser.parse_args(words))
+        sys.stdout.flush()
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return USAGE
+    except BrokenPipeError:
+        # "| head" has seen enough. What is still buffered must not fail again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    return status
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS)) + 2
+    return "\n".join(
+        [
+            "usage: lora-edge COMMAND [OPTIONS]",
+            "",
+            "LoRa gateway that never loses a reading.",
+            "",
+            "commands:",
+            *(f"  {name:<{width}}{command.help}" for name, command in COMMANDS.items()),
+            "",
+            "lora-edge COMMAND --help explains a command, lora-edge --version tells the version.",
+        ]
+    )
+
+
+def _version() -> str:
+    try:
+        return version("lora-edge-gateway")
+    except PackageNotFoundError:
+        return "(not installed)"

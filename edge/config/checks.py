@@ -1,0 +1,172 @@
+"""Checks of values against each other and against what hardware and regions allow."""
+
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from edge.config.faults import Findings, KeyPath, nearest
+from edge.config.model import ConcentratorConfig, Config, DeviceConfig, RadioConfig
+from edge.config.reader import Reader
+from protocol.lora.regions import Region, region
+from protocol.lora.sx127x_configuration import (
+    Chip,
+    ReceiveSettings,
+    UnsupportedSettings,
+    check_receive,
+)
+from protocol.lorawan.device import DeviceMode
+from protocol.records.decoded import label_faults
+from protocol.records.decoders import UnknownDecoder, decoder
+from protocol.records.template import validate_template
+
+_CHANGING_PORT = re.compile(r"/dev/tty(USB|ACM)[0-9]+")
+_LORAWAN_OVERHEAD_BYTES = 13  # MHDR 1, FHDR 7 without options, FPort 1, MIC 4 (LoRaWAN 1.0.4, 4)
+
+
+def check(config: Config, raw: dict[str, Any], reader: Reader) -> None:
+    """Note what does not fit together.
+
+    Args:
+        config: without the tables that could not be read.
+        raw: the parsed document, for the names of those tables.
+    """
+    findings = reader.findings
+    for key in ("concentrator", "device", "template", "upstream"):
+        _check_names(raw.get(key), (key,), findings)
+    place = region(config.gateway.region) if config.gateway.region else None
+    for concentrator in config.concentrators:
+        _check_concentrator(concentrator, place, reader)
+    _check_ports(config.concentrators, reader)
+    labels_and_templates_work = _check_declarations(config, reader)
+    if labels_and_templates_work:
+        template_names = _names_of(raw.get("template"))
+        for device in config.devices:
+            _check_decoder(device, config, template_names, reader)
+    _check_position(raw.get("gateway"), findings)
+    _warn_of_missing_files(config, reader)
+    if not raw.get("concentrator"):
+        findings.warn((), "there is no [[concentrator]]: nothing will be heard")
+    if not raw.get("upstream"):
+        findings.warn((), "there is no [[upstream]]: frames stay in the outbox until it is full")
+
+
+def _names_of(raw: object) -> list[str]:
+    tables = raw if isinstance(raw, list) else []
+    return [str(table["name"]) for table in tables if isinstance(table, dict) and "name" in table]
+
+
+def _check_names(raw: object, path: KeyPath, findings: Findings) -> None:
+    first: dict[str, int] = {}
+    for index, table in enumerate(raw if isinstance(raw, list) else ()):
+        name = table.get("name") if isinstance(table, dict) else None
+        if not isinstance(name, str):
+            continue
+        if name in first:
+            earlier = findings.origins.of((*path, first[name], "name"))
+            findings.fault((*path, index, "name"), f"{name} is taken", f"by {earlier}")
+        first.setdefault(name, index)
+
+
+def _check_concentrator(
+    concentrator: ConcentratorConfig, place: Region | None, reader: Reader
+) -> None:
+    findings = reader.findings
+    path = reader.path_of(concentrator)
+    if not concentrator.radios:
+        findings.warn(path, "has no [[concentrator.radio]]: it will hear nothing")
+    if _CHANGING_PORT.fullmatch(concentrator.port):
+        hint = "a link of /dev/serial/by-id stays; ls -l /dev/serial/by-id shows them"
+        findings.warn((*path, "port"), f"{concentrator.port} changes with the next plug", hint)
+    for radio in concentrator.radios:
+        _check_radio(radio, place, reader)
+
+
+def _check_radio(radio: RadioConfig, place: Region | None, reader: Reader) -> None:
+    """The chip's limits are faults; the region's are warnings: receiving is never forbidden."""
+    path = reader.path_of(radio)
+    settings = ReceiveSettings(
+        frequency_hz=radio.frequency_hz,
+        spreading_factor=radio.spreading_factor,
+        bandwidth_hz=radio.bandwidth_hz,
+        coding_rate=radio.coding_rate,
+        sync_word=radio.sync_word,
+    )
+    try:
+        check_receive(Chip.SX1276, settings)  # the family's widest; the board tells its own
+    except UnsupportedSettings as error:
+        reader.findings.fault(path, str(error))
+        return
+    if place is None:
+        return
+    if place.sub_band(radio.frequency_hz, radio.bandwidth_hz) is None:
+        low_hz, high_hz = place.band_hz
+        reader.findings.warn(
+            (*path, "frequency_hz"),
+            f"{radio.frequency_hz / 1e6:g} MHz is not in a band of {place.name}"
+            f" (from {low_hz / 1e6:g} to {high_hz / 1e6:g} MHz)",
+        )
+    if radio.payload == "lorawan":
+        shortest = place.dwell_violation(
+            _LORAWAN_OVERHEAD_BYTES, radio.spreading_factor, radio.bandwidth_hz
+        )
+        if shortest:
+            reader.findings.warn((*path, "spreading_factor"), f"nothing may be sent so: {shortest}")
+
+
+def _check_ports(concentrators: Iterable[ConcentratorConfig], reader: Reader) -> None:
+    first: dict[str, ConcentratorConfig] = {}
+    for concentrator in concentrators:
+        # Two links may lead to the same device.
+        device = os.path.realpath(concentrator.port)
+        other = first.setdefault(device, concentrator)
+        if other is not concentrator:
+            path = (*reader.path_of(concentrator), "port")
+            reader.findings.fault(path, f"concentrator {other.name} is on the same port")
+
+
+def _check_declarations(config: Config, reader: Reader) -> bool:
+    """Whether labels and templates can be used by decoders."""
+    findings = reader.findings
+    before = len(findings.faults)
+    for number, label in config.labels.items():
+        for fault in label_faults(label):
+            findings.fault(("labels", str(number)), fault)
+    for template in config.templates:
+        for fault in validate_template(template):
+            findings.fault(reader.path_of(template), fault)
+    return len(findings.faults) == before
+
+
+def _check_decoder(
+    device: DeviceConfig, config: Config, template_names: list[str], reader: Reader
+) -> None:
+    path = (*reader.path_of(device), "decoder")
+    _, _, template = device.decoder.partition(":")
+    if template in template_names and template not in [t.name for t in config.templates]:
+        return  # noted where the template was read
+    try:
+        decoder(device.decoder, labels=config.labels, templates=config.templates)
+    except UnknownDecoder as error:
+        reader.findings.fault(path, str(error), nearest(template, template_names))
+        return
+    if device.decoder != "none" and device.mode is not DeviceMode.OPEN:
+        reader.findings.warn(
+            path, f"is not used while mode is {device.mode.value}", 'mode = "open"'
+        )
+
+
+def _check_position(gateway: object, findings: Findings) -> None:
+    if isinstance(gateway, dict) and ("latitude" in gateway) != ("longitude" in gateway):
+        findings.fault(("gateway",), "latitude and longitude belong together")
+
+
+def _warn_of_missing_files(config: Config, reader: Reader) -> None:
+    for upstream in config.upstreams:
+        for option in fields(upstream.options):
+            name = str(getattr(upstream.options, option.name))
+            if option.name.endswith("_file") and name and not Path(name).exists():
+                path = (*reader.path_of(upstream), option.name)
+                reader.findings.warn(path, f"{name} does not exist or may not be seen from here")

@@ -1,0 +1,140 @@
+"""Carries frames from the outbox to one upstream, for as long as the service lives.
+
+A batch is read, sent, and acknowledged before the next one, so nothing has to be remembered but
+what the outbox keeps: after any failure, whatever is not acknowledged there is sent again.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+
+from edge.backoff import Backoff
+from edge.clock import Clock
+from edge.monitoring.metrics import Metrics
+from edge.outbox.errors import StoreError
+from edge.outbox.store import Outbox
+from edge.supervisor import Sleep, supervise
+from edge.upstreams.base import (
+    Batch,
+    PermanentUpstreamError,
+    SendResult,
+    TransientUpstreamError,
+    Upstream,
+    UpstreamError,
+)
+from protocol.lora.events import DropReason
+from protocol.records.sensor_frame import FrameId
+
+logger = logging.getLogger(__name__)
+
+
+async def run_forwarder(
+    *,
+    name: str,
+    make_upstream: Callable[[], Upstream],
+    outbox: Outbox,
+    clock: Clock,
+    metrics: Metrics,
+    backoff: Backoff,
+    sleep: Sleep = asyncio.sleep,
+) -> None:
+    """Forward until cancelled; faults of the upstream are waited out, each in its way.
+
+    Args:
+        name: the upstream's configured name, under which the outbox knows it.
+        make_upstream: makes one connection's worth of upstream.
+        sleep: waits so many seconds.
+    """
+    forwarder = _Forwarder(name, outbox, clock, metrics, backoff)
+    await supervise(
+        f"upstream:{name}",
+        lambda: forwarder.run(make_upstream()),
+        transient=(TransientUpstreamError, StoreError),
+        permanent=(PermanentUpstreamError,),
+        backoff=backoff,
+        beat=_no_beat,
+        now_us=clock.boottime_us,
+        sleep=sleep,
+        parked=forwarder.park,
+    )
+
+
+def _no_beat() -> None:
+    """A lost backhaul is normal: the watchdog does not look at forwarders."""
+
+
+class _Forwarder:
+    """One upstream's way from the outbox."""
+
+    def __init__(
+        self, name: str, outbox: Outbox, clock: Clock, metrics: Metrics, backoff: Backoff
+    ) -> None:
+        self._name = name
+        self._outbox = outbox
+        self._clock = clock
+        self._metrics = metrics
+        self._backoff = backoff
+
+    def park(self, parked: bool) -> None:
+        self._metrics.upstream_parked.labels(self._name).set(parked)
+
+    async def run(self, upstream: Upstream) -> None:
+        """Connect once, and forward until that fails."""
+        connected = self._metrics.upstream_connected.labels(self._name)
+        try:
+            async with upstream:
+                connected.set(1)
+                logger.info("upstream connected name=%s", self._name)
+                self._outbox.connected(self._name)
+                while True:
+                    await self._outbox.wait_pending(self._name)
+                    batch = await self._outbox.pending(self._name, limit=upstream.max_batch)
+                    if batch:
+                        await self._send(upstream, batch)
+        except UpstreamError as error:
+            await self._acknowledge(error.acknowledged)
+            kind = "permanent" if isinstance(error, PermanentUpstreamError) else "transient"
+            self._metrics.upstream_errors.labels(self._name, kind).inc()
+            raise
+        finally:
+            connected.set(0)
+
+    async def _send(self, upstream: Upstream, batch: Batch) -> None:
+        started_us = self._clock.boottime_us()
+        result = await upstream.send(batch)
+        elapsed_s = (self._clock.boottime_us() - started_us) / 1e6
+        self._metrics.upstream_acknowledge_seconds.labels(self._name).observe(elapsed_s)
+        await self._acknowledge(result.acknowledged)
+        await self._reject(result)
+        if not result.acknowledged and not result.rejected:
+            # Without this a receiver that ignores us would be sent the same batch in a tight loop.
+            raise TransientUpstreamError(f"none of {len(batch)} frames was acknowledged")
+        self._backoff.reset()
+
+    async def _acknowledge(self, frame_ids: Iterable[FrameId]) -> None:
+        acknowledged = list(frame_ids)
+        if not acknowledged:
+            return
+        await self._outbox.acknowledge(self._name, acknowledged)
+        self._metrics.upstream_frames_acknowledged.labels(self._name).inc(len(acknowledged))
+        wall = self._clock.wall()
+        if wall is not None:
+            gauge = self._metrics.upstream_last_acknowledged_timestamp.labels(self._name)
+            gauge.set(wall.unix_us / 1e6)
+
+    async def _reject(self, result: SendResult) -> None:
+        """Pass over what the receiver will never take, or nothing behind it would be sent."""
+        if not result.rejected:
+            return
+        frame_id, reason = next(iter(result.rejected.items()))
+        logger.error(
+            "upstream rejected frames name=%s frames=%d first=%s reason=%r",
+            self._name,
+            len(result.rejected),
+            frame_id,
+            reason,
+        )
+        await self._outbox.acknowledge(self._name, result.rejected)
+        self._metrics.upstream_frames_rejected.labels(self._name).inc(len(result.rejected))
+        dropped = self._metrics.frames_dropped.labels(DropReason.DEAD_LETTER.value)
+        dropped.inc(len(result.rejected))

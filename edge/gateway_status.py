@@ -1,0 +1,106 @@
+"""What ``lora-edge status``, the status page and the live table show, as one JSON-able object."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edge.clock import Clock
+from edge.config.model import Config
+from edge.ingest import Ingest
+from edge.outbox.store import Outbox
+from protocol.lora.events import LinkState
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayStatus:
+    """Collects the status from the parts that know it."""
+
+    version: str
+    gateway: bytes
+    config: Config
+    clock: Clock
+    started_us: int
+    ingest: Ingest
+    outbox: Outbox
+    notices: Sequence[str]
+
+    def __call__(self) -> dict[str, object]:
+        """The status now; ages in seconds, counts since the start of the process."""
+        wall = self.clock.wall()
+        return {
+            "version": self.version,
+            "gateway": self.gateway.hex(),
+            "region": self.config.gateway.region,
+            "epoch": self.outbox.epoch.hex(),
+            "uptime_s": (self.clock.boottime_us() - self.started_us) // 1_000_000,
+            "clock_synchronised": wall is not None,
+            "notices": list(self.notices),
+            "concentrators": [self._concentrator(c.name) for c in self.config.concentrators],
+            "outbox": self._outbox(),
+            "upstreams": [self._upstream(upstream.name) for upstream in self.config.upstreams],
+        }
+
+    def _concentrator(self, name: str) -> dict[str, object]:
+        config = next(c for c in self.config.concentrators if c.name == name)
+        state = self.ingest.status.get(name)
+        heartbeat = self.ingest.heartbeats.get(name)
+        return {
+            "name": name,
+            "driver": config.driver,
+            "port": config.port,
+            "up": state is not None and state.state is LinkState.UP,
+            "detail": "not connected yet" if state is None else state.detail,
+            "ring_used": heartbeat.ring_used if heartbeat else None,
+            "temperature_celsius": heartbeat.temperature_celsius if heartbeat else None,
+            "radios": [self._radio(name, index) for index in range(len(config.radios))],
+        }
+
+    def _radio(self, name: str, index: int) -> dict[str, object]:
+        radio = next(c for c in self.config.concentrators if c.name == name).radios[index]
+        last = self.ingest.last_heard.get((name, index))
+        return {
+            "radio": index,
+            "frequency_hz": radio.frequency_hz,
+            "spreading_factor": radio.spreading_factor,
+            "bandwidth_hz": radio.bandwidth_hz,
+            "sync_word": radio.sync_word,
+            "frames": self.ingest.heard.get((name, index), 0),
+            "last_heard_age_s": None
+            if last is None
+            else (self.clock.boottime_us() - last.received_at_us) / 1e6,
+            "rssi_dbm": None if last is None else last.rssi_dbm,
+            "snr_db": None if last is None else last.snr_db,
+        }
+
+    def _outbox(self) -> dict[str, object]:
+        statistics = self.outbox.statistics()
+        return {
+            "stored": self._sample("lora_edge_frames_stored_total"),
+            "frames": statistics.frames,
+            "bytes": statistics.bytes,
+            "limit_bytes": self.config.outbox.max_bytes,
+            "uncommitted": statistics.uncommitted,
+            "dropped": self._sample("lora_edge_frames_dropped_total"),
+        }
+
+    def _upstream(self, name: str) -> dict[str, object]:
+        value = self.ingest.metrics.registry.get_sample_value
+        labels = {"upstream": name}
+        return {
+            "name": name,
+            "kind": next(u.kind for u in self.config.upstreams if u.name == name),
+            "connected": value("lora_edge_upstream_connected", labels) == 1,
+            "parked": value("lora_edge_upstream_parked", labels) == 1,
+            "acknowledged": int(value("lora_edge_upstream_frames_acknowledged_total", labels) or 0),
+            "pending": self.outbox.statistics().pending.get(name, 0),
+        }
+
+    def _sample(self, name: str) -> int:
+        """Sum of a counter over its labels."""
+        return int(
+            sum(
+                sample.value
+                for family in self.ingest.metrics.registry.collect()
+                for sample in family.samples
+                if sample.name == name
+            )
+        )

@@ -1,0 +1,95 @@
+"""The contract that every upstream keeps.
+
+An upstream is an adapter to one system that takes frames: an async context manager with one
+:meth:`Upstream.send`. Adding one is one file here and one line in :mod:`edge.upstreams.registry`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from edge.clock import Clock
+from edge.monitoring.metrics import Metrics
+from protocol.records.sensor_frame import FrameId, SensorFrame
+
+Batch = Sequence[SensorFrame]
+
+
+@dataclass(frozen=True, slots=True)
+class SendResult:
+    """What became of a batch; frames in neither are sent again.
+
+    ``rejected`` holds frames that the receiver will never take, each with the reason it gave.
+    """
+
+    acknowledged: frozenset[FrameId]
+    rejected: Mapping[FrameId, str] = field(default_factory=dict)
+
+
+class UpstreamError(Exception):
+    """A send, or the connection, failed; carries what was acknowledged before it did."""
+
+    def __init__(self, message: str, acknowledged: frozenset[FrameId] = frozenset()) -> None:
+        super().__init__(message)
+        self.acknowledged = acknowledged
+
+
+class TransientUpstreamError(UpstreamError):
+    """The receiver or the way to it is away: try again with back-off."""
+
+
+class PermanentUpstreamError(UpstreamError):
+    """A person has to mend it (revoked certificate, wrong password): tried every 5 minutes."""
+
+
+class Upstream(Protocol):
+    """One destination. Entering connects; both raise :class:`UpstreamError`."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+    @property
+    def max_batch(self) -> int:
+        """How many frames one send carries at most."""
+        ...
+
+    async def send(self, batch: Batch) -> SendResult:
+        """Deliver frames, oldest first; returns when the receiver has taken responsibility."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamContext:
+    """What every kind of upstream is given besides its options.
+
+    Attributes:
+        gateway: EUI-64, 8 bytes.
+        name: the upstream's configured name.
+        statistics: the gateway's status, for upstreams that publish it.
+    """
+
+    gateway: bytes
+    name: str
+    metrics: Metrics
+    clock: Clock
+    statistics: Callable[[], dict[str, object]]
+
+
+class UpstreamFactory(Protocol):
+    """A kind of upstream, mostly its class."""
+
+    @property
+    def Options(self) -> type[Any]:  # noqa: N802 - a class: the kind's part of the configuration
+        """Frozen dataclass that ``[[upstream]]`` is read into; metadata ``help`` of each field."""
+        ...
+
+    def __call__(self, options: Any, context: UpstreamContext) -> Upstream:
+        """Make an upstream; nothing is opened before it is entered."""
+        ...

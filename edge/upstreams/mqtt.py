@@ -1,0 +1,251 @@
+"""Upstream ``mqtt``: one frame a message, QoS 1, MQTT 5.
+
+A frame is acknowledged when the broker's PUBACK says success. "No matching subscribers" (0x10) is
+no success unless configured: the broker has thrown the message away. A PUBACK is not durability:
+see the operator's guide for the broker settings that make it so.
+"""
+
+import asyncio
+import json
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import ClassVar, Self
+from urllib.parse import urlsplit
+
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from edge.upstreams.base import (
+    Batch,
+    PermanentUpstreamError,
+    SendResult,
+    TransientUpstreamError,
+    UpstreamContext,
+    UpstreamError,
+)
+from edge.upstreams.mqtt_connection import Broker, MqttConnection, code_error
+from protocol.records.sensor_frame import FrameId, SensorFrame
+from protocol.records.sensor_frame_codec import encode
+from protocol.records.sensor_frame_json import to_json_object
+
+IN_FLIGHT = 20
+ACKNOWLEDGE_TIMEOUT_S = 15.0
+STATISTICS_INTERVAL_US = 60_000_000
+
+_NO_SUBSCRIBERS = 0x10
+# Reason codes that condemn the message, not the connection (MQTT 5.0, section 3.4.2.1).
+_REJECTIONS = {0x90: "topic name invalid", 0x99: "payload format invalid"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MqttOptions:
+    """``[[upstream]] kind = "mqtt"``."""
+
+    url: str = field(
+        metadata={
+            "help": "mqtt://host:1883 or mqtts://host:8883",
+            "example": "mqtts://broker.example:8883",
+        }
+    )
+    username: str = field(default="", metadata={"help": "user name; empty = none"})
+    password_file: str = field(default="", metadata={"help": "file that holds the password"})
+    ca_file: str = field(
+        default="", metadata={"help": "CA certificates that sign the broker's; empty = system's"}
+    )
+    cert_file: str = field(default="", metadata={"help": "our certificate, for mutual TLS"})
+    key_file: str = field(default="", metadata={"help": "key of our certificate"})
+    topic: str = field(
+        default="lora-edge", metadata={"help": "first level of all topics", "example": "city"}
+    )
+    format: str = field(
+        default="json",
+        metadata={"help": "payload of a frame's message", "choices": ("json", "cbor")},
+    )
+    accept_no_subscriber: bool = field(
+        default=False,
+        metadata={"help": "count a frame as delivered although nobody has subscribed to it"},
+    )
+
+
+class MqttUpstream:
+    """One broker; see :class:`edge.upstreams.base.Upstream`."""
+
+    Options: ClassVar[type[MqttOptions]] = MqttOptions
+    max_batch: ClassVar[int] = IN_FLIGHT
+
+    def __init__(self, options: MqttOptions, context: UpstreamContext) -> None:
+        self._options = options
+        self._context = context
+        self._prefix = f"{options.topic}/{context.gateway.hex()}"
+        self._connection: MqttConnection | None = None
+        self._statistics_at_us = 0
+
+    async def __aenter__(self) -> Self:
+        connection = MqttConnection(await asyncio.to_thread(self._broker))
+        try:
+            await connection.open()
+            self._connection = connection
+            await self._announce("online")
+        except BaseException:
+            await connection.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        try:
+            # A clean goodbye suppresses the last will, so it has to be said by us.
+            async with asyncio.timeout(1):
+                await connection.publish(f"{self._prefix}/state", b"offline", retain=True)
+        except (TimeoutError, UpstreamError):
+            pass
+        finally:
+            await connection.close()
+
+    async def send(self, batch: Batch) -> SendResult:
+        """Publish frames side by side and wait for all their PUBACKs.
+
+        Raises:
+            TransientUpstreamError: the connection went, or a PUBACK did not come within 15 s.
+            PermanentUpstreamError: the broker does not let us publish there.
+        """
+        connection = self._open_connection()
+        waiting = {
+            frame.frame_id: connection.publish(
+                self.topic(frame), self._payload(frame), properties=_properties(frame)
+            )
+            for frame in batch
+        }
+        _, late = await asyncio.wait(waiting.values(), timeout=ACKNOWLEDGE_TIMEOUT_S)
+        for future in late:
+            future.cancel()
+        return self._judge(waiting, late=bool(late))
+
+    async def tick(self) -> None:
+        """Notice a lost connection, and publish statistics and the clock each minute."""
+        connection = self._open_connection()
+        now_us = self._context.clock.boottime_us()
+        if now_us < self._statistics_at_us:
+            return
+        self._statistics_at_us = now_us + STATISTICS_INTERVAL_US
+        statistics = json.dumps(self._context.statistics(), separators=(",", ":")).encode()
+        connection.publish(f"{self._prefix}/stats", statistics)
+        wall = self._context.clock.wall()
+        if wall is not None:
+            anchor = {
+                "boot_id": self._context.clock.boot_id.hex(),
+                "offset_us": wall.unix_us - now_us,
+                "uncertainty_us": wall.uncertainty_us,
+            }
+            connection.publish(f"{self._prefix}/clock", json.dumps(anchor).encode(), retain=True)
+
+    def topic(self, frame: SensorFrame) -> str:
+        """``<topic>/<gateway>/up/<device>``; see the design's contract on names."""
+        content = frame.content
+        first = content.receptions[0]
+        if content.device is not None:
+            device = content.device
+        elif content.dev_addr is not None:
+            device = content.dev_addr.hex()
+        elif content.dev_eui is not None:
+            device = f"join-{content.dev_eui.hex()}"
+        else:
+            device = f"{first.concentrator}-{first.radio}"
+        return f"{self._prefix}/up/{device}"
+
+    def _payload(self, frame: SensorFrame) -> bytes:
+        if self._options.format == "cbor":
+            return encode(frame)
+        return json.dumps(to_json_object(frame), separators=(",", ":")).encode()
+
+    def _judge(self, waiting: dict[FrameId, asyncio.Future[int]], *, late: bool) -> SendResult:
+        acknowledged: set[FrameId] = set()
+        rejected: dict[FrameId, str] = {}
+        fault: UpstreamError | None = None
+        for frame_id, future in waiting.items():
+            if future.cancelled():
+                continue
+            if (error := future.exception()) is not None:
+                fault = fault or TransientUpstreamError(str(error))
+                if isinstance(error, PermanentUpstreamError):
+                    fault = error
+                continue
+            code = future.result()
+            if code in _REJECTIONS:
+                rejected[frame_id] = _REJECTIONS[code]
+            elif code >= 0x80:
+                fault = code_error(f"publish to {self._prefix}", code, "refused by the broker")
+            elif code == _NO_SUBSCRIBERS and not self._options.accept_no_subscriber:
+                fault = fault or TransientUpstreamError(
+                    "nobody subscribes to our frames; the broker would throw them away"
+                )
+            else:
+                acknowledged.add(frame_id)
+        if fault is None and late:
+            fault = TransientUpstreamError(f"no PUBACK within {ACKNOWLEDGE_TIMEOUT_S:.0f} s")
+        if fault is not None:
+            raise type(fault)(str(fault), frozenset(acknowledged))
+        return SendResult(frozenset(acknowledged), rejected)
+
+    def _open_connection(self) -> MqttConnection:
+        if self._connection is None:
+            raise TransientUpstreamError("not connected")
+        self._connection.check()
+        return self._connection
+
+    async def _announce(self, state: str) -> None:
+        connection = self._open_connection()
+        try:
+            async with asyncio.timeout(ACKNOWLEDGE_TIMEOUT_S):
+                await connection.publish(f"{self._prefix}/state", state.encode(), retain=True)
+        except TimeoutError:
+            raise TransientUpstreamError("the broker does not acknowledge") from None
+
+    def _broker(self) -> Broker:
+        """Read the files; in a thread, because they may be on a slow card."""
+        url = urlsplit(self._options.url)
+        secure = url.scheme == "mqtts"
+        return Broker(
+            host=url.hostname or "",
+            port=url.port or (8883 if secure else 1883),
+            client_id=f"{self._context.gateway.hex()}-{self._context.name}",
+            username=self._options.username or None,
+            password=_read_secret(self._options.password_file),
+            tls=self._tls() if secure else None,
+            will_topic=f"{self._prefix}/state",
+            will_payload=b"offline",
+        )
+
+    def _tls(self) -> ssl.SSLContext:
+        try:
+            context = ssl.create_default_context(cafile=self._options.ca_file or None)
+            context.minimum_version = ssl.TLSVersion.TLSv1_2
+            if self._options.cert_file:
+                context.load_cert_chain(self._options.cert_file, self._options.key_file or None)
+        except (OSError, ssl.SSLError) as error:
+            raise PermanentUpstreamError(f"certificates: {error}") from None
+        return context
+
+
+def _read_secret(path: str) -> str | None:
+    if not path:
+        return None
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise PermanentUpstreamError(f"password file: {error}") from None
+
+
+def _properties(frame: SensorFrame) -> Properties:
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    properties.UserProperty = [("frame_id", str(frame.frame_id))]
+    return properties

@@ -1,0 +1,246 @@
+"""One MQTT 5 connection on the event loop, with every PUBACK's reason code.
+
+paho-mqtt by its public API for an external event loop. (aiomqtt, its usual asyncio face, drops the
+reason code of a PUBACK, so that a refused message looks delivered.) No threads but for the blocking
+connect, no reconnecting, no queue: the forwarder owns all three.
+"""
+
+import asyncio
+import socket
+import ssl
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from paho.mqtt import client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from edge.upstreams.base import PermanentUpstreamError, TransientUpstreamError, UpstreamError
+
+CONNECT_TIMEOUT_S = 10.0
+KEEPALIVE_S = 30
+SESSION_EXPIRY_S = 24 * 3600
+TCP_USER_TIMEOUT_MS = 20_000  # a half-open link is given up after this long without a TCP ack
+_MISC_INTERVAL_S = 1.0
+
+# MQTT 5.0, section 2.4: reason codes that trying again at once cannot mend
+_PERMANENT_CODES = {0x84, 0x85, 0x86, 0x87, 0x8A, 0x8C, 0x8E}
+SESSION_TAKEN_OVER = 0x8E
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """Where and as whom to connect."""
+
+    host: str
+    port: int
+    client_id: str
+    username: str | None
+    password: str | None
+    tls: ssl.SSLContext | None
+    will_topic: str
+    will_payload: bytes
+
+
+def code_error(what: str, code: int, name: str) -> UpstreamError:
+    """The error for a reason code of 0x80 or more."""
+    text = f"{what}: {name} (0x{code:02x})"
+    if code == SESSION_TAKEN_OVER:
+        text += "; another gateway uses the same client id, perhaps from a cloned card"
+    kind = PermanentUpstreamError if code in _PERMANENT_CODES else TransientUpstreamError
+    return kind(text)
+
+
+class MqttConnection:
+    """Connected between :meth:`open` and :meth:`close`; all methods on the loop's thread."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._loop = asyncio.get_running_loop()
+        self._connected: asyncio.Future[None] = self._loop.create_future()
+        self._gone: asyncio.Future[None] = self._loop.create_future()
+        self._waiting: dict[int, asyncio.Future[int]] = {}
+        self._misc_timer: asyncio.TimerHandle | None = None
+        self._fault: UpstreamError | None = None
+        self._client = self._make_client()
+
+    def _make_client(self) -> paho.Client:
+        client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=self._broker.client_id,
+            protocol=paho.MQTTv5,
+            reconnect_on_failure=False,
+        )
+        client.connect_timeout = CONNECT_TIMEOUT_S
+        # Zero means no limit of paho's own: our batches are the window.
+        client.max_inflight_messages_set(0)
+        if self._broker.username is not None:
+            client.username_pw_set(self._broker.username, self._broker.password)
+        if self._broker.tls is not None:
+            client.tls_set_context(self._broker.tls)
+        client.will_set(self._broker.will_topic, self._broker.will_payload, qos=1, retain=True)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_publish = self._on_publish
+        client.on_socket_open = self._on_socket_open
+        client.on_socket_close = self._on_socket_close
+        client.on_socket_register_write = self._on_register_write
+        client.on_socket_unregister_write = self._on_unregister_write
+        return client
+
+    async def open(self) -> None:
+        """Connect and wait for the broker's CONNACK.
+
+        Raises:
+            TransientUpstreamError: the broker cannot be reached or is busy.
+            PermanentUpstreamError: it refuses us, or its certificate is not to be trusted.
+        """
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.SessionExpiryInterval = SESSION_EXPIRY_S
+        where = f"{self._broker.host}:{self._broker.port}"
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await asyncio.to_thread(
+                    self._client.connect,
+                    self._broker.host,
+                    self._broker.port,
+                    KEEPALIVE_S,
+                    clean_start=False,
+                    properties=properties,
+                )
+                self._tune_socket()
+                await asyncio.shield(self._connected)
+        except TimeoutError:
+            raise TransientUpstreamError(f"{where}: no answer in {CONNECT_TIMEOUT_S} s") from None
+        except ssl.SSLCertVerificationError as error:
+            raise PermanentUpstreamError(f"{where}: {error.verify_message}") from None
+        except (OSError, ValueError) as error:
+            raise TransientUpstreamError(f"{where}: {error}") from None
+
+    async def close(self) -> None:
+        """Say goodbye if the broker still listens; never raises."""
+        if self._fault is None and self._client.is_connected():
+            self._client.disconnect()
+            with suppress(TimeoutError, UpstreamError):
+                async with asyncio.timeout(1):
+                    await asyncio.shield(self._gone)
+        if self._misc_timer is not None:
+            self._misc_timer.cancel()
+        self._connected.cancel()
+        self._gone.cancel()
+        self._fail_waiting(TransientUpstreamError("closed"))
+
+    def check(self) -> None:
+        """Raise what ended the connection, if anything did."""
+        if self._fault is not None:
+            raise self._fault
+
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        retain: bool = False,
+        properties: Properties | None = None,
+    ) -> asyncio.Future[int]:
+        """Send with QoS 1; the future gives the PUBACK's reason code.
+
+        Raises:
+            UpstreamError: the connection is gone.
+        """
+        self.check()
+        future: asyncio.Future[int] = self._loop.create_future()
+        info = self._client.publish(topic, payload, qos=1, retain=retain, properties=properties)
+        if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            raise TransientUpstreamError(f"publish: {paho.error_string(info.rc)}")
+        self._waiting[info.mid] = future
+        return future
+
+    def _tune_socket(self) -> None:
+        sock = self._client.socket()
+        if isinstance(sock, socket.socket):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TCP_USER_TIMEOUT_MS)
+
+    def _on_connect(
+        self, _client: paho.Client, _userdata: Any, _flags: Any, code: ReasonCode, _properties: Any
+    ) -> None:
+        if self._connected.done():
+            return
+        if code.is_failure:
+            self._connected.set_exception(code_error("connect", code.value, str(code)))
+        else:
+            self._connected.set_result(None)
+
+    def _on_disconnect(
+        self, _client: paho.Client, _userdata: Any, _flags: Any, code: ReasonCode, _properties: Any
+    ) -> None:
+        if code.is_failure:
+            self._fail(code_error("disconnected", code.value, str(code)))
+        else:
+            self._fail(TransientUpstreamError("the broker closed the connection"))
+        if not self._gone.done():
+            self._gone.set_result(None)
+
+    def _on_publish(
+        self, _client: paho.Client, _userdata: Any, mid: int, code: ReasonCode, _properties: Any
+    ) -> None:
+        future = self._waiting.pop(mid, None)
+        if future is not None and not future.done():
+            future.set_result(code.value)
+
+    def _fail(self, error: UpstreamError) -> None:
+        if self._fault is None:
+            self._fault = error
+        if not self._connected.done():
+            self._connected.set_exception(error)
+        self._fail_waiting(error)
+
+    def _fail_waiting(self, error: UpstreamError) -> None:
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(error)
+                future.exception()  # the batch may have given up on it already
+        self._waiting.clear()
+
+    # paho calls the socket hooks from the connecting thread or from the loop's own.
+
+    def _on_socket_open(self, _client: paho.Client, _userdata: Any, sock: Any) -> None:
+        self._loop.call_soon_threadsafe(self._loop.add_reader, sock.fileno(), self._read)
+        self._loop.call_soon_threadsafe(self._misc)
+
+    def _on_socket_close(self, _client: paho.Client, _userdata: Any, sock: Any) -> None:
+        number = sock.fileno()
+        if number >= 0:
+            self._loop.remove_reader(number)
+            self._loop.remove_writer(number)
+
+    def _on_register_write(self, _client: paho.Client, _userdata: Any, sock: Any) -> None:
+        self._loop.call_soon_threadsafe(self._loop.add_writer, sock.fileno(), self._write)
+
+    def _on_unregister_write(self, _client: paho.Client, _userdata: Any, sock: Any) -> None:
+        self._loop.call_soon_threadsafe(self._loop.remove_writer, sock.fileno())
+
+    def _read(self) -> None:
+        self._guard(self._client.loop_read)
+        # A TLS socket may hold decoded bytes that the selector knows nothing of.
+        while isinstance(sock := self._client.socket(), ssl.SSLSocket) and sock.pending():
+            self._guard(self._client.loop_read)
+
+    def _write(self) -> None:
+        self._guard(self._client.loop_write)
+
+    def _misc(self) -> None:
+        """Keepalive; paho answers an error once the broker has missed a ping."""
+        if self._gone.done():
+            return
+        self._guard(self._client.loop_misc)
+        self._misc_timer = self._loop.call_later(_MISC_INTERVAL_S, self._misc)
+
+    def _guard(self, step: Any) -> None:
+        try:
+            step()
+        except (OSError, ValueError) as error:
+            self._fail(TransientUpstreamError(str(error)))
