@@ -1,0 +1,83 @@
+#!/bin/sh
+# Installs lora-edge on this machine, or brings an installation up to date. Safe to run again:
+# it never touches a configuration, and never the state.
+#
+#   sudo deploy/install.sh                    from the source tree that this file is in
+#   sudo deploy/install.sh --package FILE     from a wheel, or anything that pip can install
+#   deploy/install.sh --prefix DIR            only put the files below DIR (also DESTDIR=DIR):
+#                                             needs no root, makes no user, starts nothing
+#   --config-from COMMAND                     prints the configuration to begin with
+#                                             (default: the installed "lora-edge print-config")
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+root=${DESTDIR:-}
+package="$(dirname "$here")[mqtt]"
+config_from=
+
+fail() {
+    echo "install.sh: $*" >&2
+    exit 2
+}
+
+while [ $# -gt 0 ]; do
+    case $1 in
+        --prefix) root=${2:?--prefix needs a directory}; shift 2 ;;
+        --package) package=${2:?--package needs a file}; shift 2 ;;
+        --config-from) config_from=${2:?--config-from needs a command}; shift 2 ;;
+        -h | --help) sed -n '2,/^set /s/^# \{0,1\}//p' "$0"; exit 0 ;;
+        *) fail "unknown option $1 (see --help)" ;;
+    esac
+done
+
+program=/opt/lora-edge/bin/lora-edge
+config=$root/etc/lora-edge/gateway.toml
+
+put_files() {
+    install -D -m 644 "$here/lora-edge.service" "$root/etc/systemd/system/lora-edge.service"
+    install -D -m 644 "$here/60-lora-edge.rules" "$root/etc/udev/rules.d/60-lora-edge.rules"
+    install -D -m 644 "$here/lora-edge.sysusers" "$root/etc/sysusers.d/lora-edge.conf"
+    install -d -m 750 "$root/etc/lora-edge"
+}
+
+put_program() {
+    [ -x /opt/lora-edge/bin/python ] || python3 -m venv /opt/lora-edge
+    /opt/lora-edge/bin/python -m pip install --quiet --upgrade "$package"
+}
+
+# Written beside its place and then moved: a power cut leaves no half of a configuration.
+put_config() {
+    if [ -e "$config" ]; then
+        echo "kept $config"
+        return
+    fi
+    (umask 027 && "$@" > "$config.new")
+    chmod 640 "$config.new"
+    mv "$config.new" "$config"
+    echo "wrote $config: edit it before the first start"
+}
+
+if [ -n "$root" ]; then
+    put_files
+    [ -z "$config_from" ] || put_config "$config_from"
+    exit 0
+fi
+
+[ "$(id -u)" -eq 0 ] || fail "run it as root, or give --prefix DIR"
+put_files
+systemd-sysusers lora-edge.conf
+put_program
+ln -sf "$program" /usr/local/bin/lora-edge
+if [ -n "$config_from" ]; then
+    put_config "$config_from"
+else
+    put_config "$program" print-config
+fi
+chown -R root:lora-edge /etc/lora-edge
+udevadm control --reload
+udevadm trigger --subsystem-match=tty --action=add
+systemctl daemon-reload
+systemctl enable --quiet lora-edge.service
+# Only what already ran: a fresh configuration has to be edited first.
+systemctl try-restart lora-edge.service
+echo "next: lora-edge check-config -c /etc/lora-edge/gateway.toml && systemctl start lora-edge"

@@ -1,0 +1,44 @@
+#!/bin/sh
+# Removes lora-edge from this machine. Frames that no upstream has acknowledged, the configuration
+# and the user are kept, so that an installation can come back; --purge removes them as well.
+#
+#   sudo deploy/uninstall.sh [--purge]
+#   deploy/uninstall.sh --prefix DIR [--purge]    undoes install.sh --prefix DIR (also DESTDIR=DIR)
+set -eu
+
+root=${DESTDIR:-}
+purge=
+
+while [ $# -gt 0 ]; do
+    case $1 in
+        --prefix) root=${2:?--prefix needs a directory}; shift 2 ;;
+        --purge) purge=yes; shift ;;
+        -h | --help) sed -n '2,/^set /s/^# \{0,1\}//p' "$0"; exit 0 ;;
+        *) echo "uninstall.sh: unknown option $1 (see --help)" >&2; exit 2 ;;
+    esac
+done
+
+if [ -z "$root" ]; then
+    [ "$(id -u)" -eq 0 ] || { echo "uninstall.sh: run it as root, or give --prefix DIR" >&2; exit 2; }
+    systemctl disable --now --quiet lora-edge.service || true
+fi
+
+rm -f "$root/etc/systemd/system/lora-edge.service" \
+    "$root/etc/udev/rules.d/60-lora-edge.rules" \
+    "$root/etc/sysusers.d/lora-edge.conf" \
+    "$root/usr/local/bin/lora-edge"
+rm -rf "$root/opt/lora-edge"
+
+if [ -n "$purge" ]; then
+    rm -rf "$root/etc/lora-edge" "$root/var/lib/lora-edge"
+fi
+
+if [ -z "$root" ]; then
+    systemctl daemon-reload
+    udevadm control --reload
+    if [ -n "$purge" ]; then
+        userdel lora-edge 2> /dev/null || true
+    else
+        echo "kept /etc/lora-edge and /var/lib/lora-edge (--purge removes them)"
+    fi
+fi
