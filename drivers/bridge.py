@@ -41,7 +41,12 @@ from protocol.lora.events import (
     RadioStatistics,
     UplinkReceived,
 )
-from protocol.lora.sx127x_reception import RSSI_MODEL, RawReception, decode_reception
+from protocol.lora.sx127x_reception import (
+    RSSI_MODEL,
+    RawReception,
+    decode_reception,
+    rssi_offset_dbm,
+)
 
 WINDOW = 256
 """Events that may be outstanding: what a board may send before we have committed the first."""
@@ -231,12 +236,19 @@ class BridgeDriver:
                 return asked_hz
         return tuned_hz
 
+    def _noise_offset_dbm(self, radio: int) -> int:
+        configured = self._options.radios[radio : radio + 1]
+        return rssi_offset_dbm(configured[0].frequency_hz if configured else 0)
+
     def _heartbeat(self, session: HostSession, heartbeat: messages.Heartbeat) -> Heartbeat:
         assert self._hello is not None
         temperature, supply = heartbeat.temperature_centi_c, heartbeat.supply_mv
         return Heartbeat(
             concentrator=self._options.name,
-            radios=tuple(_statistics(radio) for radio in heartbeat.radios),
+            radios=tuple(
+                _statistics(radio, self._noise_offset_dbm(index))
+                for index, radio in enumerate(heartbeat.radios)
+            ),
             newest=EventOrigin(self._hello.unique_id, self._hello.boot_id, heartbeat.last_number),
             ring_used=heartbeat.ring_used,
             ring_overflow=heartbeat.ring_overflow,
@@ -246,12 +258,12 @@ class BridgeDriver:
         )
 
 
-def _statistics(counts: messages.RadioCounts) -> RadioStatistics:
+def _statistics(counts: messages.RadioCounts, noise_offset_dbm: int) -> RadioStatistics:
     return RadioStatistics(
         received=counts.received,
         crc_errors=counts.crc_errors,
-        # RegRssiValue on the HF port, data sheet section 5.5.5
-        noise_rssi_dbm=counts.noise_rssi - 157.0 if counts.noise_rssi else None,
+        # RegRssiValue, data sheet section 5.5.5
+        noise_rssi_dbm=counts.noise_rssi + noise_offset_dbm if counts.noise_rssi else None,
         faults=counts.faults,
         receiving=counts.state is messages.RadioState.RECEIVING,
     )

@@ -36,18 +36,20 @@ async def run(
     config: Config,
     *,
     gateway: bytes,
+    new_epoch: bool = False,
     clock: Clock,
     stop: asyncio.Event,
     metrics: Metrics,
     notifier: Notifier,
     notices: Sequence[str] = (),
     new_driver: Callable[[str], DriverFactory] = driver_factory,
-    started: Callable[[], None] = lambda: None,
+    started: Callable[[], object] = lambda: None,
 ) -> None:
     """Run the gateway until ``stop`` is set.
 
     Args:
         gateway: EUI-64 of this gateway, 8 bytes.
+        new_epoch: the store may be a copy of another gateway's; see :mod:`edge.identity`.
         notices: what the status shows to people, e.g. that the last good configuration runs.
         new_driver: finds the factory of a driver by its name.
         started: called once the store is open and all children run.
@@ -71,6 +73,7 @@ async def run(
     async with open_outbox(
         config.gateway.state_dir / "outbox.db",
         gateway=gateway,
+        new_epoch=new_epoch,
         clock=clock,
         settings=settings,
         metrics=metrics,
@@ -94,7 +97,7 @@ async def _run_children(
     service: Service,
     stop: asyncio.Event,
     new_driver: Callable[[str], DriverFactory],
-    started: Callable[[], None],
+    started: Callable[[], object],
 ) -> None:
     async with asyncio.TaskGroup() as store:
         # The store outlives everything that uses it: it commits what waits after they have ended.

@@ -21,6 +21,7 @@ KEEP_ALIVE_S = 5.0
 """A follower that has gone is noticed when something is sent to it."""
 
 _MAX_SEQ = 1 << 62
+_SEQ_DIGITS = 19
 _DISORDER_US = 86_400_000_000
 
 
@@ -95,7 +96,7 @@ def control_handlers(
     """Handlers by command."""
 
     async def answer_status(_request: dict[str, object]) -> AsyncIterator[dict[str, object]]:
-        yield {"status": status()}
+        yield status()
 
     def answer_frames(request: dict[str, object]) -> AsyncIterator[dict[str, object]]:
         return _answer_frames(store, parse_query(request))
@@ -207,11 +208,18 @@ async def _ascending(
 
 
 async def _find(store: FrameStore, frame_id: object) -> SensorFrame:
-    try:
-        wanted = FrameId.parse(str(frame_id))
-    except SensorFrameError as error:
-        raise RequestError(str(error)) from None
-    for frame in await store.frames(after_seq=wanted.seq - 1, limit=1):
-        if frame.frame_id == wanted:
+    """By identity, or by sequence number: a store gives each number once, in all its epochs."""
+    text = str(frame_id)
+    wanted = None
+    if text.isascii() and text.isdecimal() and len(text) < _SEQ_DIGITS:
+        seq = int(text)
+    else:
+        try:
+            wanted = FrameId.parse(text)
+        except SensorFrameError as error:
+            raise RequestError(str(error)) from None
+        seq = wanted.seq
+    for frame in await store.frames(after_seq=seq - 1, before_seq=seq + 1, limit=1):
+        if wanted in (None, frame.frame_id):
             return frame
     raise RequestError(f"frame {frame_id} is not stored here, or no longer")

@@ -7,6 +7,7 @@ what the outbox keeps: after any failure, whatever is not acknowledged there is 
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager
 
 from edge.backoff import Backoff
 from edge.clock import Clock
@@ -27,6 +28,10 @@ from protocol.records.sensor_frame import FrameId
 
 logger = logging.getLogger(__name__)
 
+TICK_INTERVAL_US = 5_000_000
+
+WaitLimit = Callable[[float], AbstractAsyncContextManager[object]]
+
 
 async def run_forwarder(
     *,
@@ -37,6 +42,7 @@ async def run_forwarder(
     metrics: Metrics,
     backoff: Backoff,
     sleep: Sleep = asyncio.sleep,
+    wait_limit: WaitLimit = asyncio.timeout,
 ) -> None:
     """Forward until cancelled; faults of the upstream are waited out, each in its way.
 
@@ -44,8 +50,16 @@ async def run_forwarder(
         name: the upstream's configured name, under which the outbox knows it.
         make_upstream: makes one connection's worth of upstream.
         sleep: waits so many seconds.
+        wait_limit: ends its body with :class:`TimeoutError` after so many seconds.
     """
-    forwarder = _Forwarder(name, outbox, clock, metrics, backoff)
+    forwarder = _Forwarder(
+        name,
+        outbox=outbox,
+        clock=clock,
+        metrics=metrics,
+        backoff=backoff,
+        wait_limit=wait_limit,
+    )
     await supervise(
         f"upstream:{name}",
         lambda: forwarder.run(make_upstream()),
@@ -67,13 +81,21 @@ class _Forwarder:
     """One upstream's way from the outbox."""
 
     def __init__(
-        self, name: str, outbox: Outbox, clock: Clock, metrics: Metrics, backoff: Backoff
+        self,
+        name: str,
+        *,
+        outbox: Outbox,
+        clock: Clock,
+        metrics: Metrics,
+        backoff: Backoff,
+        wait_limit: WaitLimit,
     ) -> None:
         self._name = name
         self._outbox = outbox
         self._clock = clock
         self._metrics = metrics
         self._backoff = backoff
+        self._wait_limit = wait_limit
 
     def park(self, parked: bool) -> None:
         self._metrics.upstream_parked.labels(self._name).set(parked)
@@ -86,11 +108,7 @@ class _Forwarder:
                 connected.set(1)
                 logger.info("upstream connected name=%s", self._name)
                 self._outbox.connected(self._name)
-                while True:
-                    await self._outbox.wait_pending(self._name)
-                    batch = await self._outbox.pending(self._name, limit=upstream.max_batch)
-                    if batch:
-                        await self._send(upstream, batch)
+                await self._forward(upstream)
         except UpstreamError as error:
             await self._acknowledge(error.acknowledged)
             kind = "permanent" if isinstance(error, PermanentUpstreamError) else "transient"
@@ -98,6 +116,28 @@ class _Forwarder:
             raise
         finally:
             connected.set(0)
+
+    async def _forward(self, upstream: Upstream) -> None:
+        tick_at_us = self._clock.boottime_us()
+        while True:
+            now_us = self._clock.boottime_us()
+            if now_us >= tick_at_us:
+                tick_at_us = now_us + TICK_INTERVAL_US
+                await upstream.tick()
+            if await self._is_pending(tick_at_us):
+                batch = await self._outbox.pending(self._name, limit=upstream.max_batch)
+                if batch:
+                    await self._send(upstream, batch)
+
+    async def _is_pending(self, until_us: int) -> bool:
+        """Wait for frames, but no longer than until the next tick."""
+        left_s = max(0, until_us - self._clock.boottime_us()) / 1e6
+        try:
+            async with self._wait_limit(left_s):
+                await self._outbox.wait_pending(self._name)
+        except TimeoutError:
+            return False
+        return True
 
     async def _send(self, upstream: Upstream, batch: Batch) -> None:
         started_us = self._clock.boottime_us()

@@ -85,13 +85,15 @@ class GatewayStatus:
     def _upstream(self, name: str) -> dict[str, object]:
         value = self.ingest.metrics.registry.get_sample_value
         labels = {"upstream": name}
+        statistics = self.outbox.statistics()
         return {
             "name": name,
             "kind": next(u.kind for u in self.config.upstreams if u.name == name),
             "connected": value("lora_edge_upstream_connected", labels) == 1,
             "parked": value("lora_edge_upstream_parked", labels) == 1,
             "acknowledged": int(value("lora_edge_upstream_frames_acknowledged_total", labels) or 0),
-            "pending": self.outbox.statistics().pending.get(name, 0),
+            "pending": statistics.pending.get(name, 0),
+            "oldest_pending_age_s": statistics.oldest_pending_age_s.get(name, 0.0),
         }
 
     def _sample(self, name: str) -> int:

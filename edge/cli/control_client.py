@@ -12,12 +12,12 @@ ANSWER_S = 60.0
 _MAX_LINE_BYTES = 4_000_000
 
 
-class NotRunning(Exception):
-    """Nobody answers at the socket."""
-
-
 class ControlError(Exception):
-    """The service is there, but the request failed; the text says why."""
+    """The request failed: no rights, a refusal, the service went away; the text says why."""
+
+
+class NotRunning(ControlError):
+    """Nobody answers at the socket."""
 
 
 def ask(path: Path, request: dict[str, object]) -> Iterator[dict[str, object]]:
@@ -25,7 +25,7 @@ def ask(path: Path, request: dict[str, object]) -> Iterator[dict[str, object]]:
 
     Raises:
         NotRunning: there is no socket, or nobody listens on it.
-        ControlError: no rights, a refusal, or the service went away in the middle.
+        ControlError: it failed in another way.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(_CONNECT_S)
@@ -50,6 +50,8 @@ def _exchange(connection: socket.socket, request: dict[str, object]) -> Iterator
         with connection.makefile("rb") as lines:
             while line := lines.readline(_MAX_LINE_BYTES):
                 answer = json.loads(line)
+                if not isinstance(answer, dict):
+                    raise ControlError("what answers is no lora-edge")
                 if "error" in answer:
                     raise ControlError(str(answer["error"]))
                 if "end" in answer:

@@ -184,8 +184,7 @@ def _status(directory: Path, gateway: subprocess.Popen[bytes]) -> dict[str, Any]
 
 
 def _order(directory: Path, request: dict[str, object]) -> dict[str, Any]:
-    (answer,) = ask(directory / "simulator.sock", request)
-    return answer
+    return next(ask(directory / "simulator.sock", request))
 
 
 def _show_logs(directory: Path) -> None:

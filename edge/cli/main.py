@@ -13,6 +13,7 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol, cast
 
+from edge.cli.control_client import ControlError
 from edge.config.faults import ConfigError, nearest
 
 OK, FAILED, USAGE = 0, 1, 2
@@ -20,10 +21,14 @@ OK, FAILED, USAGE = 0, 1, 2
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Where a command is, and what it is for."""
+    """Where a command is, and what it is for.
+
+    ``words_as_they_are``: another program reads them, ``--help`` included.
+    """
 
     module: str
     help: str
+    words_as_they_are: bool = False
 
 
 COMMANDS = {
@@ -35,11 +40,14 @@ COMMANDS = {
     "doctor": Command("edge.cli.doctor", "check this gateway, with a fix for each finding"),
     "frames": Command("edge.cli.frames", "list, show, count, export or follow stored frames"),
     "status": Command("edge.cli.status", "show how the running gateway does"),
-    "simulate": Command("edge.cli.simulate", "run the simulator, without a gateway"),
+    "simulate": Command(
+        "edge.cli.simulate", "run the simulator, without a gateway", words_as_they_are=True
+    ),
 }
 
 
 class _CommandModule(Protocol):
+    __doc__: str | None
     add_arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], int]
 
@@ -47,6 +55,20 @@ class _CommandModule(Protocol):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit status. Wrong options raise SystemExit(2)."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        try:
+            return _main(words)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # "| head" has seen enough. What is still buffered must not fail again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except KeyboardInterrupt:
+        return FAILED
+
+
+def _main(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         print(_overview())
         return OK if words else USAGE
@@ -62,8 +84,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return _run(words[0], command, words[1:])
 
 
-def _run(name: str, command: Command, words: Sequence[str]) -> int:
+def _run(name: str, command: Command, words: list[str]) -> int:
     module = cast(_CommandModule, import_module(command.module))
+    try:
+        if command.words_as_they_are:
+            return module.run(argparse.Namespace(words=words))
+        return module.run(_parse(name, module, words))
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return USAGE
+    except ControlError as error:
+        print(f"lora-edge {name}: {error}", file=sys.stderr)
+        return FAILED
+
+
+def _parse(name: str, module: _CommandModule, words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog=f"lora-edge {name}",
         description=module.__doc__,
@@ -71,17 +106,8 @@ def _run(name: str, command: Command, words: Sequence[str]) -> int:
         allow_abbrev=False,
     )
     module.add_arguments(parser)
-    try:
-        status = module.run(parser.parse_args(words))
-        sys.stdout.flush()
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return USAGE
-    except BrokenPipeError:
-        # "| head" has seen enough. What is still buffered must not fail again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
-    return status
+    # Intermixed, so that options may stand before an action that may be left out.
+    return parser.parse_intermixed_args(words)
 
 
 def _overview() -> str:

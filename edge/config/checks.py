@@ -130,14 +130,15 @@ def _check_ports(concentrators: Iterable[ConcentratorConfig], reader: Reader) ->
 def _check_declarations(config: Config, reader: Reader) -> bool:
     """Whether labels and templates can be used by decoders."""
     findings = reader.findings
-    before = len(findings.faults)
     for number, label in config.labels.items():
         for fault in label_faults(label):
             findings.fault(("labels", str(number)), fault)
     for template in config.templates:
-        for fault in validate_template(template):
-            findings.fault(reader.path_of(template), fault)
-    return len(findings.faults) == before
+        path = reader.path_of(template)
+        if not findings.any_in(path):  # else what is told here would only follow from that
+            for fault in validate_template(template):
+                findings.fault(path, fault)
+    return not (findings.any_in(("labels",)) or findings.any_in(("template",)))
 
 
 def _check_decoder(

@@ -93,6 +93,13 @@ class Findings:
         """Note something that a person should look at."""
         self.warnings.append(self._finding(path, message, hint))
 
+    def any_in(self, path: KeyPath) -> bool:
+        """Whether a fault was noted of a table, or of something in it."""
+        table = self.origins.dotted(path)
+        return any(
+            f.path == table or f.path.startswith((f"{table}.", f"{table}[")) for f in self.faults
+        )
+
     def _finding(self, path: KeyPath, message: str, hint: str) -> Fault:
         return Fault(self.origins.of(path), self.origins.dotted(path), message, hint)
 

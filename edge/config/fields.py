@@ -85,7 +85,7 @@ def _read_address(value: object) -> str:
         if not host or not (port.isascii() and port.isdecimal()) or int(port[:6]) > 65535:
             raise ValueError('must be "host:port", or "" to switch it off')
         if ":" in host and not (host.startswith("[") and host.endswith("]")):
-            raise ValueError('must have an IPv6 address in brackets, such as "[::1]:9464"')
+            raise ValueError('must be "[IPv6 address]:port" with brackets, such as "[::1]:9464"')
     return str(value)
 
 

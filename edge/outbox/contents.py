@@ -132,14 +132,22 @@ class Contents:
 
 
 async def load(
-    database: Database, *, gateway: bytes, boot_id: bytes, upstreams: Sequence[str] | None
+    database: Database,
+    *,
+    gateway: bytes,
+    boot_id: bytes,
+    upstreams: Sequence[str] | None,
+    new_epoch: bool = False,
 ) -> Contents:
     """Read the state, and make it fit the present gateway and upstreams.
 
     Raises:
         StoreError: it cannot be read or written.
     """
-    [(first, last)] = await database.read("SELECT min(seq), max(seq) FROM frame")
+    [(first, last)] = await database.read(
+        # Two queries in one: asked for both ends at once, SQLite reads the whole table.
+        "SELECT (SELECT min(seq) FROM frame), (SELECT max(seq) FROM frame)"
+    )
     [(last_seq,)] = await database.read(
         "SELECT max(coalesce(max(v), 0), ?) FROM meta WHERE k = 'last_seq'", last or 0
     )
@@ -150,7 +158,7 @@ async def load(
     contents = Contents(
         first_seq=last_seq + 1 if first is None else first,
         last_seq=last_seq,
-        epochs=await _present_epochs(database, epochs, gateway, last_seq + 1),
+        epochs=await _present_epochs(database, epochs, gateway, last_seq + 1, new_epoch=new_epoch),
         boots=Boots(boots, boot_id),
         marks=marks,
         cursors={},
@@ -161,14 +169,14 @@ async def load(
 
 
 async def _present_epochs(
-    database: Database, epochs: list[Epoch], gateway: bytes, next_seq: int
+    database: Database, epochs: list[Epoch], gateway: bytes, next_seq: int, *, new_epoch: bool
 ) -> list[Epoch]:
-    """Begin an epoch if the store is fresh or another gateway wrote it; numbers just go on."""
-    if epochs and epochs[-1].gateway == gateway:
+    """Begin an epoch if asked to, or if the store is fresh or another's; numbers just go on."""
+    if epochs and epochs[-1].gateway == gateway and not new_epoch:
         return epochs
     if epochs:
         logger.warning(
-            "the store belongs to gateway %s, this one is %s: a new epoch begins at frame %d",
+            "the store was written by gateway %s, this is %s: a new epoch begins at frame %d",
             epochs[-1].gateway.hex(),
             gateway.hex(),
             next_seq,
@@ -214,6 +222,6 @@ def encode(admission: Admission) -> tuple[Admission, bytes]:
     Raises:
         ValueError: the reception time does not fit SQLite's 64 bits.
     """
-    if not 0 <= admission.content.received_boottime_us < 1 << 63:
+    if abs(admission.content.received_boottime_us) >= 1 << 63:
         raise ValueError(f"not a time: {admission.content.received_boottime_us} us")
     return admission, encode_content(admission.content)

@@ -324,12 +324,14 @@ async def open_outbox(
     clock: Clock,
     settings: OutboxSettings,
     metrics: Metrics,
+    new_epoch: bool = False,
 ) -> AsyncIterator[Outbox]:
     """Open the store, or begin one. A damaged one is set aside, and a fresh one takes its place.
 
     Args:
         gateway: EUI-64. If the store was written by another gateway a new epoch begins; frames
             keep the identity under which they were stored.
+        new_epoch: begin a new epoch all the same: the store may be a copy of another gateway's.
 
     Raises:
         StoreBusy: another process has it open.
@@ -338,7 +340,7 @@ async def open_outbox(
     """
     database = Database(path, settings.max_bytes)
     try:
-        contents = await _open(database, gateway, clock, settings, metrics)
+        contents = await _open(database, gateway, clock, settings, metrics, new_epoch=new_epoch)
         outbox = Outbox(database, contents, clock=clock, settings=settings, metrics=metrics)
         try:
             yield outbox
@@ -349,12 +351,22 @@ async def open_outbox(
 
 
 async def _open(
-    database: Database, gateway: bytes, clock: Clock, settings: OutboxSettings, metrics: Metrics
+    database: Database,
+    gateway: bytes,
+    clock: Clock,
+    settings: OutboxSettings,
+    metrics: Metrics,
+    *,
+    new_epoch: bool,
 ) -> Contents:
     async def open_and_load() -> Contents:
         await database.open()
         return await load(
-            database, gateway=gateway, boot_id=clock.boot_id, upstreams=settings.upstreams
+            database,
+            gateway=gateway,
+            new_epoch=new_epoch,
+            boot_id=clock.boot_id,
+            upstreams=settings.upstreams,
         )
 
     try:

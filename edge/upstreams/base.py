@@ -64,6 +64,16 @@ class Upstream(Protocol):
         """Deliver frames, oldest first; returns when the receiver has taken responsibility."""
         ...
 
+    async def tick(self) -> None:
+        """Do what has to be done also when there are no frames, e.g. notice a lost connection.
+
+        Called between batches and while idle, about every 5 s and never more often.
+
+        Raises:
+            UpstreamError: the connection is gone.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class UpstreamContext:

@@ -98,6 +98,9 @@ class FileUpstream:
         await self._run(lambda: self._files.append(batch))
         return SendResult(frozenset(frame.frame_id for frame in batch))
 
+    async def tick(self) -> None:
+        """Nothing to do: a disk that went away is noticed by the next write."""
+
     async def _run(self, work: Callable[[], None]) -> None:
         def locked() -> None:
             with self._in_thread:

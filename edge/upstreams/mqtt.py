@@ -7,6 +7,7 @@ see the operator's guide for the broker settings that make it so.
 
 import asyncio
 import json
+import logging
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,10 +31,13 @@ from protocol.records.sensor_frame import FrameId, SensorFrame
 from protocol.records.sensor_frame_codec import encode
 from protocol.records.sensor_frame_json import to_json_object
 
+logger = logging.getLogger(__name__)
+
 IN_FLIGHT = 20
 ACKNOWLEDGE_TIMEOUT_S = 15.0
 STATISTICS_INTERVAL_US = 60_000_000
 
+_LATE = f"no PUBACK within {ACKNOWLEDGE_TIMEOUT_S:.0f} s"
 _NO_SUBSCRIBERS = 0x10
 # Reason codes that condemn the message, not the connection (MQTT 5.0, section 3.4.2.1).
 _REJECTIONS = {0x90: "topic name invalid", 0x99: "payload format invalid"}
@@ -73,7 +77,6 @@ class MqttUpstream:
     """One broker; see :class:`edge.upstreams.base.Upstream`."""
 
     Options: ClassVar[type[MqttOptions]] = MqttOptions
-    max_batch: ClassVar[int] = IN_FLIGHT
 
     def __init__(self, options: MqttOptions, context: UpstreamContext) -> None:
         self._options = options
@@ -86,11 +89,11 @@ class MqttUpstream:
         connection = MqttConnection(await asyncio.to_thread(self._broker))
         try:
             await connection.open()
-            self._connection = connection
-            await self._announce("online")
+            await self._publish(connection, "state", b"online", retain=True)
         except BaseException:
             await connection.close()
             raise
+        self._connection = connection
         return self
 
     async def __aexit__(
@@ -105,11 +108,18 @@ class MqttUpstream:
         try:
             # A clean goodbye suppresses the last will, so it has to be said by us.
             async with asyncio.timeout(1):
-                await connection.publish(f"{self._prefix}/state", b"offline", retain=True)
+                await self._publish(connection, "state", b"offline", retain=True)
         except (TimeoutError, UpstreamError):
             pass
         finally:
             await connection.close()
+
+    @property
+    def max_batch(self) -> int:
+        """As many as may be in flight, which the broker may limit further."""
+        if self._connection is None:
+            return IN_FLIGHT
+        return min(IN_FLIGHT, self._connection.receive_maximum)
 
     async def send(self, batch: Batch) -> SendResult:
         """Publish frames side by side and wait for all their PUBACKs.
@@ -131,14 +141,18 @@ class MqttUpstream:
         return self._judge(waiting, late=bool(late))
 
     async def tick(self) -> None:
-        """Notice a lost connection, and publish statistics and the clock each minute."""
+        """Notice a lost connection, and publish statistics and the clock each minute.
+
+        Raises:
+            UpstreamError: the connection is gone, or a PUBACK did not come within 15 s.
+        """
         connection = self._open_connection()
         now_us = self._context.clock.boottime_us()
         if now_us < self._statistics_at_us:
             return
         self._statistics_at_us = now_us + STATISTICS_INTERVAL_US
         statistics = json.dumps(self._context.statistics(), separators=(",", ":")).encode()
-        connection.publish(f"{self._prefix}/stats", statistics)
+        await self._publish(connection, "stats", statistics)
         wall = self._context.clock.wall()
         if wall is not None:
             anchor = {
@@ -146,7 +160,7 @@ class MqttUpstream:
                 "offset_us": wall.unix_us - now_us,
                 "uncertainty_us": wall.uncertainty_us,
             }
-            connection.publish(f"{self._prefix}/clock", json.dumps(anchor).encode(), retain=True)
+            await self._publish(connection, "clock", json.dumps(anchor).encode(), retain=True)
 
     def topic(self, frame: SensorFrame) -> str:
         """``<topic>/<gateway>/up/<device>``; see the design's contract on names."""
@@ -191,7 +205,7 @@ class MqttUpstream:
             else:
                 acknowledged.add(frame_id)
         if fault is None and late:
-            fault = TransientUpstreamError(f"no PUBACK within {ACKNOWLEDGE_TIMEOUT_S:.0f} s")
+            fault = TransientUpstreamError(_LATE)
         if fault is not None:
             raise type(fault)(str(fault), frozenset(acknowledged))
         return SendResult(frozenset(acknowledged), rejected)
@@ -202,13 +216,18 @@ class MqttUpstream:
         self._connection.check()
         return self._connection
 
-    async def _announce(self, state: str) -> None:
-        connection = self._open_connection()
+    async def _publish(
+        self, connection: MqttConnection, name: str, payload: bytes, *, retain: bool = False
+    ) -> None:
+        """Publish about the gateway itself; a refusal must not stand in the way of frames."""
+        topic = f"{self._prefix}/{name}"
         try:
             async with asyncio.timeout(ACKNOWLEDGE_TIMEOUT_S):
-                await connection.publish(f"{self._prefix}/state", state.encode(), retain=True)
+                code = await connection.publish(topic, payload, retain=retain)
         except TimeoutError:
-            raise TransientUpstreamError("the broker does not acknowledge") from None
+            raise TransientUpstreamError(_LATE) from None
+        if code >= 0x80:
+            logger.warning("the broker refuses what we publish topic=%s code=0x%02x", topic, code)
 
     def _broker(self) -> Broker:
         """Read the files; in a thread, because they may be on a slow card."""

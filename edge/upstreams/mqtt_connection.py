@@ -8,8 +8,9 @@ connect, no reconnecting, no queue: the forwarder owns all three.
 import asyncio
 import socket
 import ssl
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from paho.mqtt import client as paho
@@ -27,8 +28,10 @@ TCP_USER_TIMEOUT_MS = 20_000  # a half-open link is given up after this long wit
 _MISC_INTERVAL_S = 1.0
 
 # MQTT 5.0, section 2.4: reason codes that trying again at once cannot mend
-_PERMANENT_CODES = {0x84, 0x85, 0x86, 0x87, 0x8A, 0x8C, 0x8E}
+_PERMANENT_CODES = {0x84, 0x85, 0x86, 0x87, 0x8A, 0x8C, 0x8E, 0x9A, 0x9B}
 SESSION_TAKEN_OVER = 0x8E
+_RECEIVE_MAXIMUM = 65_535  # MQTT 5.0, section 3.2.2.3.3: unless the broker says otherwise
+_CERTIFICATE_NOT_YET_VALID = 9  # X509_V_ERR_CERT_NOT_YET_VALID of OpenSSL
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +58,22 @@ def code_error(what: str, code: int, name: str) -> UpstreamError:
 
 
 class MqttConnection:
-    """Connected between :meth:`open` and :meth:`close`; all methods on the loop's thread."""
+    """Connected between :meth:`open` and :meth:`close`; all methods on the loop's thread.
+
+    Attributes:
+        receive_maximum: how many messages the broker takes before their PUBACKs.
+    """
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._loop = asyncio.get_running_loop()
+        self._connecting: asyncio.Future[MQTTErrorCode] | None = None
         self._connected: asyncio.Future[None] = self._loop.create_future()
         self._gone: asyncio.Future[None] = self._loop.create_future()
         self._waiting: dict[int, asyncio.Future[int]] = {}
         self._misc_timer: asyncio.TimerHandle | None = None
         self._fault: UpstreamError | None = None
+        self.receive_maximum = _RECEIVE_MAXIMUM
         self._client = self._make_client()
 
     def _make_client(self) -> paho.Client:
@@ -101,37 +110,48 @@ class MqttConnection:
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = SESSION_EXPIRY_S
         where = f"{self._broker.host}:{self._broker.port}"
+        # Name look-up, TCP and TLS handshakes block, so they have a thread.
+        self._connecting = self._loop.run_in_executor(
+            None,
+            partial(
+                self._client.connect,
+                self._broker.host,
+                self._broker.port,
+                KEEPALIVE_S,
+                clean_start=False,
+                properties=properties,
+            ),
+        )
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                await asyncio.to_thread(
-                    self._client.connect,
-                    self._broker.host,
-                    self._broker.port,
-                    KEEPALIVE_S,
-                    clean_start=False,
-                    properties=properties,
-                )
+                await asyncio.shield(self._connecting)
                 self._tune_socket()
                 await asyncio.shield(self._connected)
         except TimeoutError:
             raise TransientUpstreamError(f"{where}: no answer in {CONNECT_TIMEOUT_S} s") from None
         except ssl.SSLCertVerificationError as error:
-            raise PermanentUpstreamError(f"{where}: {error.verify_message}") from None
+            raise _certificate_error(where, error) from None
         except (OSError, ValueError) as error:
             raise TransientUpstreamError(f"{where}: {error}") from None
 
     async def close(self) -> None:
         """Say goodbye if the broker still listens; never raises."""
-        if self._fault is None and self._client.is_connected():
-            self._client.disconnect()
-            with suppress(TimeoutError, UpstreamError):
+        try:
+            if self._connecting is not None:
+                # If it still comes about, it would take the session of the next connection.
+                await asyncio.wait([self._connecting])
+            if self._fault is None and self._client.is_connected():
+                self._client.disconnect()
                 async with asyncio.timeout(1):
                     await asyncio.shield(self._gone)
-        if self._misc_timer is not None:
-            self._misc_timer.cancel()
-        self._connected.cancel()
-        self._gone.cancel()
-        self._fail_waiting(TransientUpstreamError("closed"))
+        except TimeoutError:
+            pass  # it does not read any more
+        finally:
+            if self._misc_timer is not None:
+                self._misc_timer.cancel()
+            self._gone.cancel()
+            self._fail(TransientUpstreamError("closed"))
+            self._drop_socket()
 
     def check(self) -> None:
         """Raise what ended the connection, if anything did."""
@@ -165,13 +185,14 @@ class MqttConnection:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TCP_USER_TIMEOUT_MS)
 
     def _on_connect(
-        self, _client: paho.Client, _userdata: Any, _flags: Any, code: ReasonCode, _properties: Any
+        self, _client: paho.Client, _userdata: Any, _flags: Any, code: ReasonCode, properties: Any
     ) -> None:
         if self._connected.done():
             return
         if code.is_failure:
             self._connected.set_exception(code_error("connect", code.value, str(code)))
         else:
+            self.receive_maximum = getattr(properties, "ReceiveMaximum", _RECEIVE_MAXIMUM)
             self._connected.set_result(None)
 
     def _on_disconnect(
@@ -194,34 +215,49 @@ class MqttConnection:
     def _fail(self, error: UpstreamError) -> None:
         if self._fault is None:
             self._fault = error
-        if not self._connected.done():
-            self._connected.set_exception(error)
-        self._fail_waiting(error)
-
-    def _fail_waiting(self, error: UpstreamError) -> None:
-        for future in self._waiting.values():
+        futures: list[asyncio.Future[Any]] = [self._connected, *self._waiting.values()]
+        for future in futures:
             if not future.done():
                 future.set_exception(error)
-                future.exception()  # the batch may have given up on it already
+                future.exception()  # whoever waited for it may have given up already
         self._waiting.clear()
 
-    # paho calls the socket hooks from the connecting thread or from the loop's own.
+    def _drop_socket(self) -> None:
+        sock = self._client.socket()
+        if isinstance(sock, socket.socket) and sock.fileno() >= 0:
+            self._on_socket_close(self._client, None, sock)
+            sock.close()
+
+    # paho calls these hooks from the connecting thread or from the loop's own. When the loop gets
+    # round to what they ask for, the socket may be closed and its number another one's.
 
     def _on_socket_open(self, _client: paho.Client, _userdata: Any, sock: Any) -> None:
-        self._loop.call_soon_threadsafe(self._loop.add_reader, sock.fileno(), self._read)
-        self._loop.call_soon_threadsafe(self._misc)
-
-    def _on_socket_close(self, _client: paho.Client, _userdata: Any, sock: Any) -> None:
-        number = sock.fileno()
-        if number >= 0:
-            self._loop.remove_reader(number)
-            self._loop.remove_writer(number)
+        self._loop.call_soon_threadsafe(self._watch, sock)
 
     def _on_register_write(self, _client: paho.Client, _userdata: Any, sock: Any) -> None:
-        self._loop.call_soon_threadsafe(self._loop.add_writer, sock.fileno(), self._write)
+        self._loop.call_soon_threadsafe(self._watch_writing, sock)
 
     def _on_unregister_write(self, _client: paho.Client, _userdata: Any, sock: Any) -> None:
-        self._loop.call_soon_threadsafe(self._loop.remove_writer, sock.fileno())
+        self._loop.call_soon_threadsafe(self._unwatch_writing, sock)
+
+    def _on_socket_close(self, _client: paho.Client, _userdata: Any, sock: Any) -> None:
+        self._loop.remove_reader(sock.fileno())
+        self._loop.remove_writer(sock.fileno())
+
+    def _watch(self, sock: socket.socket) -> None:
+        if self._gone.done():
+            self._drop_socket()
+        elif sock.fileno() >= 0:
+            self._loop.add_reader(sock.fileno(), self._read)
+            self._misc()
+
+    def _watch_writing(self, sock: socket.socket) -> None:
+        if sock.fileno() >= 0:
+            self._loop.add_writer(sock.fileno(), self._write)
+
+    def _unwatch_writing(self, sock: socket.socket) -> None:
+        if sock.fileno() >= 0:
+            self._loop.remove_writer(sock.fileno())
 
     def _read(self) -> None:
         self._guard(self._client.loop_read)
@@ -239,8 +275,16 @@ class MqttConnection:
         self._guard(self._client.loop_misc)
         self._misc_timer = self._loop.call_later(_MISC_INTERVAL_S, self._misc)
 
-    def _guard(self, step: Any) -> None:
+    def _guard(self, step: Callable[[], object]) -> None:
         try:
             step()
-        except (OSError, ValueError) as error:
-            self._fail(TransientUpstreamError(str(error)))
+        except Exception as error:  # what paho makes of bytes that are no MQTT is not documented
+            self._fail(TransientUpstreamError(f"not MQTT 5: {error!r}"))
+            self._drop_socket()
+
+
+def _certificate_error(where: str, error: ssl.SSLCertVerificationError) -> UpstreamError:
+    text = f"{where}: {error.verify_message}"
+    if error.verify_code == _CERTIFICATE_NOT_YET_VALID:
+        return TransientUpstreamError(f"{text}; perhaps our clock has not been set yet")
+    return PermanentUpstreamError(text)

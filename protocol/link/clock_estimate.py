@@ -1,13 +1,16 @@
 """Maps a board's microsecond counter to the host's clock from request and answer times.
 
 The answer was made somewhere between the request's departure and its own arrival; the exchange
-with the shortest round trip tells most (the rule of NTP's clock filter, RFC 5905 section 10).
+with the shortest round trip tells most (the rule of NTP's clock filter, RFC 5905 section 10). An
+exchange that contradicts the others says that the counter jumped: it alone is believed.
 """
 
 from collections import deque
 from dataclasses import dataclass
 
 _SAMPLES = 16
+_DRIFT_PPM = 500  # more than any crystal drifts
+_LONGEST_US = 1 << 56  # no counter has run for 2,000 years: a faulty board stays within 64 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,8 @@ class ClockEstimate:
 
     def add(self, sample: TimeSample) -> None:
         """Take in one exchange."""
+        if self._samples and _contradict(self._samples[-1], sample):
+            self._samples.clear()
         self._samples.append(sample)
 
     @property
@@ -54,4 +59,11 @@ class ClockEstimate:
         if not self._samples:
             return now_us
         best = min(self._samples, key=lambda sample: sample.round_trip_us)
-        return min(count_us + best.offset_us, now_us)
+        return max(min(count_us + best.offset_us, now_us), now_us - _LONGEST_US)
+
+
+def _contradict(before: TimeSample, after: TimeSample) -> bool:
+    """Whether no steady counter can have given both answers."""
+    drift_us = (after.received_us - before.sent_us) * _DRIFT_PPM // 1_000_000
+    doubt_us = (before.round_trip_us + after.round_trip_us) // 2 + drift_us
+    return abs(after.offset_us - before.offset_us) > doubt_us + 1

@@ -102,7 +102,8 @@ class FrameContent:
 
     Attributes:
         boot_id: 16 bytes, the host's boot.
-        received_boottime_us: RxDone on CLOCK_BOOTTIME of that boot.
+        received_boottime_us: RxDone on CLOCK_BOOTTIME of that boot. Negative: it waited in a board
+            that had its power while this host booted.
         receptions: best first, never empty.
         phy_payload: the bytes of the air, always.
         device: configured name, if the device is known.

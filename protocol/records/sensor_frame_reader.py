@@ -96,7 +96,7 @@ def _take_wall_time(members: _Members) -> WallTime | None:
 def _take_content(members: _Members) -> FrameContent:
     content = FrameContent(
         boot_id=members.take(5, _octets(16)),
-        received_boottime_us=members.take(6, _unsigned(_COUNT63)),
+        received_boottime_us=members.take(6, _integer(-_COUNT63, _COUNT63)),
         receptions=members.take(9, _some(_reception)),
         phy_payload=members.take(10, _octets(0, 255)),
         frame_class=members.take(11, lambda value: FrameClass(_text(value))),

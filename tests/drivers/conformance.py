@@ -22,7 +22,7 @@ from protocol.lora.events import (
     RadioEvent,
     UplinkReceived,
 )
-from simulator.concentrator import Fault
+from simulator.scenario import FaultKind
 from tests.drivers.devices import DEADLINE_S, Device
 
 
@@ -76,7 +76,7 @@ async def test_frames_arrive_whole_and_in_order(device: Device) -> None:
         listener = Listener(driver)
         await listener.state(LinkState.UP)
         for payload in sent:
-            device.hear(payload)
+            await device.hear(payload)
         received = await listener.uplinks(len(sent))
     assert [event.payload for event in received] == sent
     first = received[0]
@@ -91,7 +91,7 @@ async def test_bad_crc_is_told(device: Device) -> None:
     async with device.new_driver() as driver:
         listener = Listener(driver)
         await listener.state(LinkState.UP)
-        device.hear(b"damaged", crc_ok=False)
+        await device.hear(b"damaged", crc_ok=False)
         (event,) = await listener.uplinks(1)
     assert event.crc_status is CrcStatus.BAD
 
@@ -102,7 +102,7 @@ async def test_acknowledged_events_are_forgotten_by_the_device(device: Device) -
         listener = Listener(driver)
         await listener.state(LinkState.UP)
         for payload in payloads(3):
-            device.hear(payload)
+            await device.hear(payload)
         received = await listener.uplinks(3)
         assert device.waiting() == 3
         driver.acknowledge(received[2])
@@ -115,7 +115,7 @@ async def test_unacknowledged_events_come_again_on_a_new_connection(device: Devi
         listener = Listener(driver)
         await listener.state(LinkState.UP)
         for payload in payloads(3):
-            device.hear(payload)
+            await device.hear(payload)
         before = await listener.uplinks(3)
         driver.acknowledge(before[0])
     async with device.new_driver() as driver:
@@ -139,7 +139,7 @@ async def test_garbage_between_frames_costs_no_frame(device: Device) -> None:
         await listener.state(LinkState.UP)
         for payload in sent:
             device.put_on_line(chance.randbytes(chance.randrange(1, 600)))
-            device.hear(payload)
+            await device.hear(payload)
         received = await listener.uplinks(len(sent))
     assert [event.payload for event in received] == sent
 
@@ -151,13 +151,13 @@ async def test_a_dropped_link_is_told_and_nothing_is_lost(device: Device) -> Non
         listener = Listener(driver)
         await listener.state(LinkState.UP)
         for payload in sent[:5]:
-            device.hear(payload)
+            await device.hear(payload)
         before = await listener.uplinks(5)
         driver.acknowledge(before[-1])
         await listener.settle(device)
-        await device.suffer(Fault.LINK_DROP, 0)
+        await device.suffer(FaultKind.LINK_DROP, 0)
         for payload in sent[5:]:
-            device.hear(payload)
+            await device.hear(payload)
         with pytest.raises(PortLost):
             await listener.uplinks(10)
     async with device.new_driver() as driver:
@@ -170,10 +170,10 @@ async def test_a_reboot_is_noticed_and_the_radios_are_set_up_again(device: Devic
     async with device.new_driver() as driver:
         listener = Listener(driver)
         await listener.state(LinkState.UP)
-        await device.suffer(Fault.REBOOT, 0.1)
+        await device.suffer(FaultKind.REBOOT, 0.1)
         await listener.state(LinkState.DOWN)
         await listener.state(LinkState.UP)
-        device.hear(b"after the reboot")
+        await device.hear(b"after the reboot")
         (event,) = await listener.uplinks(1)
     assert event.payload == b"after the reboot"
 

@@ -1,7 +1,7 @@
 """Simulated devices on real ptys, one per driver: what the conformance kit drives."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Protocol
 
 from drivers.base import Driver, DriverOptions, RadioOptions
 from drivers.bridge import BridgeDriver
-from simulator.concentrator import Fault
+from simulator.scenario import FaultKind
 from simulator.simulated_site import Arrival, Site
 
 DEADLINE_S = 15.0
@@ -31,8 +31,8 @@ class Device(Protocol):
         """A driver for the device, not yet entered."""
         ...
 
-    def hear(self, payload: bytes, *, crc_ok: bool = True) -> None:
-        """Let a frame arrive at the device's first radio."""
+    async def hear(self, payload: bytes, *, crc_ok: bool = True) -> None:
+        """Let a frame arrive at the device's first radio as soon as that listens."""
         ...
 
     def put_on_line(self, data: bytes) -> None:
@@ -43,7 +43,7 @@ class Device(Protocol):
         """Events that the device keeps because nobody acknowledged them."""
         ...
 
-    async def suffer(self, fault: Fault, duration_s: float) -> None:
+    async def suffer(self, fault: FaultKind, duration_s: float) -> None:
         """Let a fault happen; returns when it is over."""
         ...
 
@@ -76,9 +76,13 @@ class BridgeDevice:
     def new_driver(self) -> Driver:
         return BridgeDriver(self.options(), boottime_us)
 
-    def hear(self, payload: bytes, *, crc_ok: bool = True) -> None:
+    async def hear(self, payload: bytes, *, crc_ok: bool = True) -> None:
         board = self.site.concentrators["board"].board
         assert board is not None
+        async with asyncio.timeout(DEADLINE_S):
+            # After the last register was written a chip takes some 0.3 ms to lock on the channel.
+            while board.radios[0].chip.listening(board.radios[0].now_us()) is None:
+                await asyncio.sleep(0.0005)
         arrival = Arrival(payload, rssi_dbm=-100.0, snr_db=5.0, crc_ok=crc_ok)
         self.site.whole_frame(self.site.balance.sent, "board", board.radios[0], arrival)
         self.site.balance.sent += 1
@@ -90,7 +94,7 @@ class BridgeDevice:
         board = self.site.concentrators["board"].board
         return 0 if board is None else len(board.session.unacknowledged)
 
-    async def suffer(self, fault: Fault, duration_s: float) -> None:
+    async def suffer(self, fault: FaultKind, duration_s: float) -> None:
         await self.site.concentrators["board"].suffer(fault, duration_s)
 
 
@@ -104,10 +108,3 @@ async def bridge_device(directory: Path, *, chunk: int = 512) -> AsyncIterator[B
         yield BridgeDevice(site)
     finally:
         site.stop()
-
-
-async def until(condition: Callable[[], object], step: Callable[[], Awaitable[None]]) -> None:
-    """Repeat a step until a condition holds; fails after a deadline."""
-    async with asyncio.timeout(DEADLINE_S):
-        while not condition():
-            await step()
