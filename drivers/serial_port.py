@@ -31,8 +31,9 @@ async def open_port(path: str, baud: int) -> "SerialPort":
     except (serial.SerialException, OSError, ValueError, termios.error) as error:
         raise PortLost(_explain(path, error)) from error
     port = SerialPort(path)
-    # The transport keeps itself alive by its reader; the port learns of it in connection_made.
-    serial_asyncio.SerialTransport(asyncio.get_running_loop(), port, device)
+    transport = serial_asyncio.SerialTransport(asyncio.get_running_loop(), port, device)
+    # The transport itself says so in the next turn of the loop, too late for what is written now.
+    port.connection_made(transport)
     return port
 
 
