@@ -162,6 +162,7 @@ async def _forward(service: Service, upstream: UpstreamConfig) -> None:
         clock=service.clock,
         metrics=service.metrics,
         backoff=Backoff(random.random),
+        failed=partial(service.status.note_fault, upstream.name),
     )
 
 

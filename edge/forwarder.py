@@ -33,6 +33,10 @@ TICK_INTERVAL_US = 5_000_000
 WaitLimit = Callable[[float], AbstractAsyncContextManager[object]]
 
 
+def _ignore(_fault: str) -> None:
+    """For callers that show no faults."""
+
+
 async def run_forwarder(
     *,
     name: str,
@@ -41,6 +45,7 @@ async def run_forwarder(
     clock: Clock,
     metrics: Metrics,
     backoff: Backoff,
+    failed: Callable[[str], None] = _ignore,
     sleep: Sleep = asyncio.sleep,
     wait_limit: WaitLimit = asyncio.timeout,
 ) -> None:
@@ -49,6 +54,7 @@ async def run_forwarder(
     Args:
         name: the upstream's configured name, under which the outbox knows it.
         make_upstream: makes one connection's worth of upstream.
+        failed: told each fault of the upstream, in words.
         sleep: waits so many seconds.
         wait_limit: ends its body with :class:`TimeoutError` after so many seconds.
     """
@@ -58,6 +64,7 @@ async def run_forwarder(
         clock=clock,
         metrics=metrics,
         backoff=backoff,
+        failed=failed,
         wait_limit=wait_limit,
     )
     await supervise(
@@ -88,6 +95,7 @@ class _Forwarder:
         clock: Clock,
         metrics: Metrics,
         backoff: Backoff,
+        failed: Callable[[str], None],
         wait_limit: WaitLimit,
     ) -> None:
         self._name = name
@@ -95,6 +103,7 @@ class _Forwarder:
         self._clock = clock
         self._metrics = metrics
         self._backoff = backoff
+        self._failed = failed
         self._wait_limit = wait_limit
 
     def park(self, parked: bool) -> None:
@@ -113,6 +122,7 @@ class _Forwarder:
             await self._acknowledge(error.acknowledged)
             kind = "permanent" if isinstance(error, PermanentUpstreamError) else "transient"
             self._metrics.upstream_errors.labels(self._name, kind).inc()
+            self._failed(str(error))
             raise
         finally:
             connected.set(0)

@@ -1,7 +1,7 @@
 """What ``lora-edge status``, the status page and the live table show, as one JSON-able object."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edge.clock import Clock
 from edge.config.model import Config
@@ -22,6 +22,11 @@ class GatewayStatus:
     ingest: Ingest
     outbox: Outbox
     notices: Sequence[str]
+    last_faults: dict[str, tuple[int, str]] = field(default_factory=dict)
+
+    def note_fault(self, upstream: str, fault: str) -> None:
+        """Remember an upstream's latest fault, and when it was."""
+        self.last_faults[upstream] = self.clock.boottime_us(), fault
 
     def __call__(self) -> dict[str, object]:
         """The status now; ages in seconds, counts since the start of the process."""
@@ -86,6 +91,7 @@ class GatewayStatus:
         value = self.ingest.metrics.registry.get_sample_value
         labels = {"upstream": name}
         statistics = self.outbox.statistics()
+        failed_us, fault = self.last_faults.get(name, (0, None))
         return {
             "name": name,
             "kind": next(u.kind for u in self.config.upstreams if u.name == name),
@@ -94,6 +100,10 @@ class GatewayStatus:
             "acknowledged": int(value("lora_edge_upstream_frames_acknowledged_total", labels) or 0),
             "pending": statistics.pending.get(name, 0),
             "oldest_pending_age_s": statistics.oldest_pending_age_s.get(name, 0.0),
+            "last_error": fault,
+            "last_error_age_s": None
+            if fault is None
+            else (self.clock.boottime_us() - failed_us) / 1e6,
         }
 
     def _sample(self, name: str) -> int:

@@ -6,6 +6,7 @@ set -eu
 missing=""
 check() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || missing="$missing $2"; }
 check mosquitto mosquitto
+check mosquitto_sub mosquitto-clients
 check prometheus prometheus
 check promtool prometheus
 check systemd-analyze systemd

@@ -20,8 +20,13 @@ class NotRunning(ControlError):
     """Nobody answers at the socket."""
 
 
-def ask(path: Path, request: dict[str, object]) -> Iterator[dict[str, object]]:
+def ask(
+    path: Path, request: dict[str, object], *, answer_s: float = ANSWER_S
+) -> Iterator[dict[str, object]]:
     """Send one request and yield the lines of its answer.
+
+    Args:
+        answer_s: how long to wait for each line.
 
     Raises:
         NotRunning: there is no socket, or nobody listens on it.
@@ -40,7 +45,7 @@ def ask(path: Path, request: dict[str, object]) -> Iterator[dict[str, object]]:
             ) from error
         except OSError as error:
             raise ControlError(f"{path}: {error.strerror or error}") from error
-        connection.settimeout(ANSWER_S)
+        connection.settimeout(answer_s)
         yield from _exchange(connection, request)
 
 
@@ -58,7 +63,7 @@ def _exchange(connection: socket.socket, request: dict[str, object]) -> Iterator
                     return
                 yield answer
     except TimeoutError as error:
-        raise ControlError(f"the service did not answer within {ANSWER_S:.0f} s") from error
+        raise ControlError("the service is there, but did not answer in time") from error
     except (OSError, ValueError) as error:
         raise ControlError(f"the service went away: {error}") from error
     raise ControlError("the service went away before it had answered")

@@ -133,10 +133,11 @@ def _values(frame: Frame) -> str:
 
 
 def _measurement(record: Mapping[str, Any]) -> str:
-    """``name value unit`` of a SenML record (RFC 8428)."""
+    """``name value unit`` of a SenML record (RFC 8428); its unit "/" means that there is none."""
     value = next(record[key] for key in ("v", "vs", "vb", "vd") if key in record)
     shown = str(value).lower() if isinstance(value, bool) else f"{value}"
-    return " ".join(filter(None, [record["n"], shown, record.get("u")]))
+    unit = record.get("u")
+    return " ".join(filter(None, [record["n"], shown, None if unit == "/" else unit]))
 
 
 def _payload(frame: Frame) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from edge.config.document import read_document
 from edge.config.environment import override, overrides
 from edge.config.faults import ConfigError
+from edge.config.fields import ABSOLUTE_PATH
 
 DEFAULT_CONFIG = Path("/etc/lora-edge/gateway.toml")
 SERIAL_DEVICES = Path("/dev/serial/by-id")
@@ -50,9 +51,16 @@ def locate(config: Path) -> Location:
     # systemd tells a service its state directory (systemd.exec(5), StateDirectory=).
     state_dir = os.environ.get("STATE_DIRECTORY", _DEFAULT_STATE_DIR)
     return Location(
-        state_dir=Path(str(gateway.get("state_dir", state_dir))),
-        control_socket=Path(str(gateway.get("control_socket", _DEFAULT_SOCKET))),
+        state_dir=_path(gateway, "state_dir", state_dir),
+        control_socket=_path(gateway, "control_socket", _DEFAULT_SOCKET),
     )
+
+
+def _path(gateway: dict[str, object], key: str, default: str) -> Path:
+    try:
+        return Path(ABSOLUTE_PATH.read(gateway.get(key, default)))
+    except ValueError:
+        return Path(default)
 
 
 def _gateway_table(config: Path) -> dict[str, object]:

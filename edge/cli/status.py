@@ -104,7 +104,7 @@ def _upstreams(upstreams: Sequence[Part], style: Style) -> list[str]:
         oldest = duration(age_s) if pending else "-"
         counts = (str(upstream["acknowledged"]), str(pending), oldest)
         rows.append((upstream["name"], upstream["kind"], state, *counts))
-        if upstream.get("last_error"):
+        if upstream["last_error"] is not None:
             error = printable(upstream["last_error"])
             ago = duration(upstream["last_error_age_s"])
             faults.append(f"last error of {upstream['name']}, {ago} ago: {error}")

@@ -60,7 +60,8 @@ def ask_store(state_dir: Path, request: dict[str, object]) -> Iterator[dict[str,
 def _check_owner(path: Path) -> None:
     try:
         owner = path.parent.stat().st_uid
-        path.stat()
+        if owner == os.geteuid():
+            path.stat()
     except PermissionError:
         owner = -1
     except OSError as error:

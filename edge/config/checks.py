@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +40,10 @@ def check(config: Config, raw: dict[str, Any], reader: Reader) -> None:
     for concentrator in config.concentrators:
         _check_concentrator(concentrator, place, reader)
     _check_ports(config.concentrators, reader)
-    labels_and_templates_work = _check_declarations(config, reader)
-    if labels_and_templates_work:
-        template_names = _names_of(raw.get("template"))
-        for device in config.devices:
-            _check_decoder(device, config, template_names, reader)
+    usable = _check_declarations(config, reader)
+    template_names = _names_of(raw.get("template"))
+    for device in config.devices:
+        _check_decoder(device, usable, template_names, reader)
     _check_position(raw.get("gateway"), findings)
     _warn_of_missing_files(config, reader)
     if not raw.get("concentrator"):
@@ -127,18 +126,24 @@ def _check_ports(concentrators: Iterable[ConcentratorConfig], reader: Reader) ->
             reader.findings.fault(path, f"concentrator {other.name} is on the same port")
 
 
-def _check_declarations(config: Config, reader: Reader) -> bool:
-    """Whether labels and templates can be used by decoders."""
+def _check_declarations(config: Config, reader: Reader) -> Config:
+    """The configuration with only those labels and templates that decoders can use."""
     findings = reader.findings
+    labels, templates = {}, []
     for number, label in config.labels.items():
+        label_path = ("labels", str(number))
         for fault in label_faults(label):
-            findings.fault(("labels", str(number)), fault)
+            findings.fault(label_path, fault)
+        if not findings.any_in(label_path):
+            labels[number] = label
     for template in config.templates:
         path = reader.path_of(template)
         if not findings.any_in(path):  # else what is told here would only follow from that
             for fault in validate_template(template):
                 findings.fault(path, fault)
-    return not (findings.any_in(("labels",)) or findings.any_in(("template",)))
+        if not findings.any_in(path):
+            templates.append(template)
+    return replace(config, labels=labels, templates=tuple(templates))
 
 
 def _check_decoder(
@@ -147,7 +152,7 @@ def _check_decoder(
     path = (*reader.path_of(device), "decoder")
     _, _, template = device.decoder.partition(":")
     if template in template_names and template not in [t.name for t in config.templates]:
-        return  # noted where the template was read
+        return  # its own faults are noted
     try:
         decoder(device.decoder, labels=config.labels, templates=config.templates)
     except UnknownDecoder as error:

@@ -45,6 +45,10 @@ def override(
 
 def _set(document: dict[str, Any], parts: list[str], text: str) -> KeyPath:
     """Returns the path that was set; raises ValueError if there is no such table."""
+    if "" in parts:
+        raise ValueError("names no key of a table")
+    if not _is_utf8(text):
+        raise ValueError("is not UTF-8 text")
     table: Any = document
     path: KeyPath = ()
     for part in parts[:-1]:
@@ -55,10 +59,15 @@ def _set(document: dict[str, Any], parts: list[str], text: str) -> KeyPath:
         elif isinstance(table, dict):
             table = table.setdefault(part, {})
         path = (*path, key)
-    if not isinstance(table, dict) or "" in parts:
+    if not isinstance(table, dict):
         raise ValueError("names no key of a table")
     table[parts[-1]] = TomlText(text)
     return (*path, parts[-1])
+
+
+def _is_utf8(text: str) -> bool:
+    """Other bytes of the environment are lone surrogates here (PEP 383); TOML has no such text."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _index(tables: list[Any], name: str) -> int:

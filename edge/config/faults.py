@@ -56,14 +56,15 @@ class Origins:
     names: Mapping[KeyPath, str] = field(default_factory=dict)
 
     def of(self, path: KeyPath) -> str:
-        """Origin of a value, or of the nearest table around it that is written somewhere."""
+        """Origin of a value, of the nearest table around it, or of what a variable put in it."""
         for length in range(len(path), 0, -1):
             part = path[:length]
             if part in self.variables:
                 return self.variables[part]
             if part in self.lines:
                 return f"{self.file}:{self.lines[part]}"
-        return f"{self.file}:1"
+        within = (name for where, name in self.variables.items() if where[: len(path)] == path)
+        return next(within, f"{self.file}:1") if path else f"{self.file}:1"
 
     def dotted(self, path: KeyPath) -> str:
         """A path as people write it."""
@@ -71,7 +72,7 @@ class Origins:
         for length, part in enumerate(path, start=1):
             name = self.names.get(path[:length])
             if isinstance(part, str):
-                text += f".{part}"
+                text += f".{part if part.isprintable() else ascii(part)}"
             else:
                 text += f"[{part}]" if name is None else f".{name}"
         return text.removeprefix(".")

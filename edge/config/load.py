@@ -84,10 +84,10 @@ def _read_upstream(reader: Reader, raw: Any, path: KeyPath) -> UpstreamConfig | 
 
 
 def _options_class(reader: Reader, kind: object, path: KeyPath) -> type[Any] | None:
-    if kind not in UPSTREAMS:
+    if not isinstance(kind, str) or kind not in UPSTREAMS:
         return None  # noted where the kind was read
     try:
-        return upstream_factory(str(kind)).Options
+        return upstream_factory(kind).Options
     except ImportError as error:
         hint = f"pip install 'lora-edge-gateway[{kind}]'"
         reader.findings.fault((*path, "kind"), f"{kind} needs a package: {error}", hint)

@@ -198,10 +198,10 @@ def _from_text(raw: object, wanted: Any) -> object:
     if not isinstance(raw, TomlText) or (isinstance(wanted, type) and issubclass(wanted, str)):
         return raw
     try:
-        value: object = tomllib.loads(f"value = {raw}")["value"]
+        values: dict[str, object] = tomllib.loads(f"value = {raw}")
     except (ValueError, RecursionError):
         return raw
-    return value
+    return values["value"] if len(values) == 1 else raw
 
 
 def _scalar(wanted: Any, raw: object) -> object:
@@ -221,6 +221,8 @@ def _scalar(wanted: Any, raw: object) -> object:
     fits = isinstance(raw, accepted) and (wanted is bool or not isinstance(raw, bool))
     if not fits or (isinstance(raw, float) and not math.isfinite(raw)):
         raise ValueError(f"must be {_WORDS[wanted]}")
+    if isinstance(raw, str) and "\0" in raw:
+        raise ValueError("must not hold a zero character")  # no path and no address can
     if wanted is str and without_password(str(raw)) != raw:
         raise ValueError("must not hold a password: there are keys for user name and password file")
     return Path(str(raw)) if wanted is Path else str(raw) if wanted is str else raw
