@@ -130,20 +130,23 @@ class _Forwarder:
     async def _forward(self, upstream: Upstream) -> None:
         tick_at_us = self._clock.boottime_us()
         while True:
-            now_us = self._clock.boottime_us()
-            if now_us >= tick_at_us:
-                tick_at_us = now_us + TICK_INTERVAL_US
-                await upstream.tick()
             if await self._is_pending(tick_at_us):
                 batch = await self._outbox.pending(self._name, limit=upstream.max_batch)
                 if batch:
                     await self._send(upstream, batch)
+            # Frames first: there are brokers that hang up on whoever may not publish statistics.
+            now_us = self._clock.boottime_us()
+            if now_us >= tick_at_us:
+                tick_at_us = now_us + TICK_INTERVAL_US
+                await upstream.tick()
 
     async def _is_pending(self, until_us: int) -> bool:
-        """Wait for frames, but no longer than until the next tick."""
-        left_s = max(0, until_us - self._clock.boottime_us()) / 1e6
+        """Wait for frames, but no longer than until the next tick; if that is due, do not wait."""
+        left_us = until_us - self._clock.boottime_us()
+        if left_us <= 0:
+            return True
         try:
-            async with self._wait_limit(left_s):
+            async with self._wait_limit(left_us / 1e6):
                 await self._outbox.wait_pending(self._name)
         except TimeoutError:
             return False

@@ -84,6 +84,7 @@ class MqttUpstream:
         self._prefix = f"{options.topic}/{context.gateway.hex()}"
         self._connection: MqttConnection | None = None
         self._statistics_at_us = 0
+        self._has_acknowledged = False
 
     async def __aenter__(self) -> Self:
         connection = MqttConnection(await asyncio.to_thread(self._broker))
@@ -116,9 +117,13 @@ class MqttUpstream:
 
     @property
     def max_batch(self) -> int:
-        """As many as may be in flight, which the broker may limit further."""
-        if self._connection is None:
-            return IN_FLIGHT
+        """As many as may be in flight, which the broker may limit further; at first only one.
+
+        mosquitto 2.0.11 hangs up after a refusal. If it had more of us unread then, the reset of
+        the connection would destroy the PUBACK that says why.
+        """
+        if self._connection is None or not self._has_acknowledged:
+            return 1
         return min(IN_FLIGHT, self._connection.receive_maximum)
 
     async def send(self, batch: Batch) -> SendResult:
@@ -208,6 +213,7 @@ class MqttUpstream:
             fault = TransientUpstreamError(_LATE)
         if fault is not None:
             raise type(fault)(str(fault), frozenset(acknowledged))
+        self._has_acknowledged = self._has_acknowledged or bool(acknowledged)
         return SendResult(frozenset(acknowledged), rejected)
 
     def _open_connection(self) -> MqttConnection:

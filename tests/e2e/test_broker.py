@@ -154,7 +154,7 @@ def test_forbidden_topic_loses_nothing(site: Boards, tmp_path: Path) -> None:
     """A PUBACK that says "not authorised" is no acknowledgement."""
     acl = tmp_path / "acl"
     acl.write_text("topic read #\ntopic write lora-edge/+/state\n")
-    with broker(tmp_path, extra=f"acl_file {acl}\n") as mqtt:
+    with broker(tmp_path, extra=f"acl_file {acl}\nlog_type all\n") as mqtt:
         use_mqtt(tmp_path, mqtt.port)
         with gateway(tmp_path) as running:
             wait_until(running.up, "the boards are up")

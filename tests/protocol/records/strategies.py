@@ -56,7 +56,7 @@ reception = st.builds(
 content = st.builds(
     FrameContent,
     boot_id=st.binary(min_size=16, max_size=16),
-    received_boottime_us=u63,
+    received_boottime_us=st.integers(-(2**63) + 1, 2**63 - 1),
     receptions=st.lists(reception, min_size=1, max_size=3).map(tuple),
     phy_payload=st.binary(max_size=255),
     frame_class=st.sampled_from(FrameClass),
