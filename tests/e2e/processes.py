@@ -319,6 +319,14 @@ def use_mqtt(directory: Path, port: int) -> None:
     path.write_text(text[:start] + upstream + text[end:])
 
 
+def listen_on(directory: Path, port: int) -> None:
+    """Let the gateway serve metrics and status on a port."""
+    path = directory / "gateway.toml"
+    text = path.read_text()
+    assert 'listen = ""' in text
+    path.write_text(text.replace('listen = ""', f'listen = "127.0.0.1:{port}"'))
+
+
 def uplink_payload(number: int) -> bytes:
     """A LoRaWAN data uplink that nobody else sends; its keys are unknown to the gateway."""
     address = (0x01000000 + number % 50).to_bytes(4, "little")
