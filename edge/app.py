@@ -8,7 +8,6 @@ and the process end, and systemd starts a fresh one).
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 
 from drivers.base import DriverFactory
 from drivers.registry import driver_factory
@@ -22,6 +21,7 @@ from edge.monitoring.metrics import Metrics
 from edge.monitoring.notify import Notifier
 from edge.outbox.admission import OutboxSettings
 from edge.outbox.store import open_outbox
+from edge.version import VERSION
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ async def run(
     ) as outbox:
         ingest = build_ingest(config, clock=clock, metrics=metrics, outbox=outbox)
         status = GatewayStatus(
-            version=version("lora-edge-gateway"),
+            version=VERSION,
             gateway=gateway,
             config=config,
             clock=clock,

@@ -10,11 +10,11 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol, cast
 
 from edge.cli.control_client import ControlError
 from edge.config.faults import ConfigError, nearest
+from edge.version import VERSION
 
 OK, FAILED, USAGE = 0, 1, 2
 
@@ -73,7 +73,7 @@ def _main(words: list[str]) -> int:
         print(_overview())
         return OK if words else USAGE
     if words[0] in ("-V", "--version"):
-        print(f"lora-edge {_version()}")
+        print(f"lora-edge {VERSION}")
         return OK
     command = COMMANDS.get(words[0])
     if command is None:
@@ -124,10 +124,3 @@ def _overview() -> str:
             "lora-edge COMMAND --help explains a command, lora-edge --version tells the version.",
         ]
     )
-
-
-def _version() -> str:
-    try:
-        return version("lora-edge-gateway")
-    except PackageNotFoundError:
-        return "(not installed)"

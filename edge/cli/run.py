@@ -10,7 +10,6 @@ import logging
 import os
 import signal
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
 from edge import app
@@ -24,6 +23,7 @@ from edge.log import LogFormat, logging_to
 from edge.monitoring.metrics import Metrics
 from edge.monitoring.notify import Notifier
 from edge.outbox.errors import StoreError
+from edge.version import VERSION
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run until told to stop."""
     clock = SystemClock()
-    metrics = Metrics(version("lora-edge-gateway"))
+    metrics = Metrics(VERSION)
     with logging_to(
         sys.stderr.fileno(),
         log_format=arguments.log_format,
@@ -87,7 +87,7 @@ def _prepare(path: Path, metrics: Metrics) -> tuple[StartConfig, Identity]:
 def _run(start: StartConfig, identity: Identity, clock: SystemClock, metrics: Metrics) -> int:
     logger.info(
         "lora-edge %s gateway=%s region=%s",
-        version("lora-edge-gateway"),
+        VERSION,
         identity.gateway.hex(),
         start.loaded.config.gateway.region,
     )
