@@ -21,17 +21,19 @@ from tests.e2e.processes import (
     use_mqtt,
     wait_until,
 )
+from tests.scale import SCALE
 
 pytestmark = [
     pytest.mark.mosquitto,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(300 * SCALE),
     pytest.mark.skipif(
         not (shutil.which("mosquitto") or Path("/usr/sbin/mosquitto").exists()),
         reason="NOT RUN: needs Debian package mosquitto",
     ),
 ]
 
-FRAMES = 2_000
+FRAMES = 2_000 * SCALE
+KILLS = 10 * SCALE
 
 
 @pytest.fixture
@@ -86,14 +88,14 @@ def test_broker_down_for_the_first_half(site: Boards, tmp_path: Path) -> None:
         check_delivery(witness.frames(), site.injected)
 
 
-def test_ten_kills(site: Boards, tmp_path: Path) -> None:
+def test_kills(site: Boards, tmp_path: Path) -> None:
     """kill -9 of the gateway at random moments loses nothing and doubles nothing."""
     chance = random.Random(20261124)
     with broker(tmp_path) as mqtt, subscriber(tmp_path, mqtt.port) as witness:
         use_mqtt(tmp_path, mqtt.port)
         with gateway(tmp_path) as running:
             wait_until(running.up, "the boards are up")
-            for round_number in range(10):
+            for round_number in range(KILLS):
                 inject_some(site, round_number * 200, 200)
                 # From "in the port's buffer" to "acknowledged by the broker".
                 time.sleep(chance.uniform(0, 0.6))

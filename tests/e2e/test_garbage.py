@@ -19,8 +19,9 @@ from tests.e2e.processes import (
     uplink_payload,
     wait_until,
 )
+from tests.scale import SCALE
 
-ROUNDS = 50
+ROUNDS = 50 * SCALE
 NOISE_BYTES = 100_000  # each round
 
 
@@ -84,7 +85,7 @@ def _samples(port: int) -> dict[str, float]:
     }
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(300 * SCALE)
 def test_five_megabytes_of_noise_cost_no_frame(tmp_path: Path) -> None:
     """Good frames between the noise arrive, rejects are counted by reason, nothing is invented."""
     chance = random.Random(5)

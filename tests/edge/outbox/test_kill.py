@@ -11,10 +11,11 @@ import pytest
 
 from edge.outbox.ranges import SeqRanges
 from tests.edge.outbox.open_store import numbers, pending, running
+from tests.scale import SCALE
 
 ROOT = Path(__file__).parents[3]
 CHILD = Path(__file__).with_name("kill_child.py")
-KILLS = 20
+KILLS = 20 * SCALE
 
 
 def told_until_killed(path: Path, first: int, how: str, lines: int) -> list[int]:
@@ -55,9 +56,9 @@ def check_file(path: Path) -> None:
         connection.close()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(300 * SCALE)
 async def test_promised_frames_survive(tmp_path: Path) -> None:
-    """20 kills of one store; the moments of the kills are chance, the seed is not.
+    """Kill after kill of one store; the moments of the kills are chance, the seed is not.
 
     A kill leaves the kernel's cache alone, so this judges recovery, not what reaches the disk.
     """
@@ -79,7 +80,7 @@ async def test_promised_frames_survive(tmp_path: Path) -> None:
         assert int.from_bytes(mark, "big") == stored[-1]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(300 * SCALE)
 async def test_this_would_catch_a_broken_promise(tmp_path: Path) -> None:
     """Negative control: a child that tells before the commit is found out."""
     missing: set[int] = set()

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from edge.upstreams import mqtt as mqtt_module
 from edge.upstreams import mqtt_connection
-from edge.upstreams.base import PermanentUpstreamError, TransientUpstreamError
+from edge.upstreams.base import PermanentUpstreamError, TransientUpstreamError, UpstreamError
 from edge.upstreams.mqtt import IN_FLIGHT, MqttOptions, MqttUpstream
 from protocol.records.sensor_frame import WallTime
 from tests.edge.outbox.open_store import GATEWAY, StillClock
@@ -27,6 +27,7 @@ from tests.edge.upstreams.brokers import (
     CONNACK_OK,
     CONNECT,
     PINGREQ,
+    PUBLISH,
     Mosquitto,
     Witness,
     broker,
@@ -36,7 +37,7 @@ from tests.edge.upstreams.brokers import (
     witness,
 )
 from tests.edge.upstreams.certificates import Authority
-from tests.edge.upstreams.conformance import Destination, UpstreamConformance
+from tests.edge.upstreams.conformance import Destination, UpstreamConformance, deliver
 from tests.edge.upstreams.frames import (
     check_cbor,
     check_json,
@@ -194,27 +195,26 @@ class TestMosquitto:
         with broker(tmp_path) as running:
             async with upstream_at(running.port) as upstream:
                 with pytest.raises(TransientUpstreamError, match="nobody subscribes") as caught:
-                    await upstream.send(frames(1, 2))
+                    await upstream.send(frames(1, 1))
                 assert not caught.value.acknowledged
             options = MqttOptions(url=f"mqtt://127.0.0.1:{running.port}", accept_no_subscriber=True)
             async with MqttUpstream(options, context()) as upstream:
-                assert len((await upstream.send(frames(1, 2))).acknowledged) == 2
+                await deliver(upstream, frames(1, 2))
 
     async def test_a_forbidden_topic_is_permanent(self, tmp_path: Path) -> None:
-        """PUBACK 0x87: what was allowed is acknowledged, what was not is kept."""
+        """PUBACK 0x87: a message that looks delivered to whom only counts PUBACKs."""
         acl = tmp_path / "acl"
         acl.write_text(f"topic read #\ntopic write {PREFIX}/state\ntopic write {PREFIX}/up/open\n")
         extra = f"allow_anonymous true\nacl_file {acl}\n"
         with broker(tmp_path, extra) as running, witness(running.port) as seen:
             async with upstream_at(running.port) as upstream:
-                batch = [frame(1, device="open"), frame(2, device="secret")]
+                opened = [frame(1, device="open")]
+                assert len((await upstream.send(opened)).acknowledged) == 1
                 with pytest.raises(PermanentUpstreamError, match="0x87") as caught:
-                    await upstream.send(batch)
-                assert caught.value.acknowledged == {batch[0].frame_id}
-                # Statistics that are refused must not stand in the way of frames.
-                await upstream.tick()
-                await upstream.send(batch[:1])
-            assert {message.topic for message in seen.of("/up/")} == {f"{PREFIX}/up/open"}
+                    await upstream.send([frame(2, device="secret")])
+                assert not caught.value.acknowledged
+            topics = [message.topic for message in await seen.wait("/up/", 1)]
+            assert topics == [f"{PREFIX}/up/open"]
 
     async def test_passwords(self, tmp_path: Path) -> None:
         """A wrong one, none, and a file that is missing need a person; the right one works."""
@@ -238,15 +238,16 @@ class TestMosquitto:
             with pytest.raises(PermanentUpstreamError, match="password file"):
                 await attempt("missing")
 
-    async def test_a_second_client_of_our_name_ends_the_fight(self, tmp_path: Path) -> None:
-        """0x8E: a cloned card; taking the session back at once would go on for ever."""
+    async def test_a_second_client_of_our_name_is_noticed(self, tmp_path: Path) -> None:
+        """mosquitto 2.0.11 just closes the connection; others tell why (see below)."""
         with broker(tmp_path) as running:
             async with upstream_at(running.port) as first, upstream_at(running.port):
                 assert first._connection is not None
-                await until(lambda: first._connection._fault)
-                with pytest.raises(PermanentUpstreamError, match="cloned card"):
+                connection = first._connection
+                await until(lambda: connection._fault)
+                with pytest.raises(UpstreamError):
                     await first.tick()
-                with pytest.raises(PermanentUpstreamError, match="cloned card"):
+                with pytest.raises(UpstreamError):
                     await first.send(frames(1, 1))
 
     async def test_the_session_is_kept(self, tmp_path: Path) -> None:
@@ -261,14 +262,12 @@ class TestMosquitto:
         assert log.count(f"as {GATEWAY.hex()}-city (p5, c0, k30)") == 2
 
 
+# paho leaves the socket of a handshake that failed to the garbage collector.
+@pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
 class TestTls:
     """mqtts with certificates made for the test."""
 
-    pytestmark = [
-        *needs_mosquitto,
-        # paho leaves the socket of a handshake that failed to the garbage collector.
-        pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning"),
-    ]
+    pytestmark = needs_mosquitto
 
     @pytest.fixture(autouse=True)
     def _collect(self) -> Iterator[None]:
@@ -291,13 +290,12 @@ class TestTls:
     async def send(self, port: int, host: str = "127.0.0.1", **options: str) -> None:
         url = f"mqtts://{host}:{port}"
         upstream = MqttUpstream(
-            MqttOptions(url=url, accept_no_subscriber=True, **options),  # type: ignore[arg-type]
+            MqttOptions(url=url, accept_no_subscriber=True, **options),
             context(),
         )
         async with upstream:
             await upstream.tick()
-            for first in range(1, 101, 20):
-                assert len((await upstream.send(frames(first, 20))).acknowledged) == 20
+            await deliver(upstream, frames(1, 100))
 
     async def test_frames_arrive(self, tmp_path: Path) -> None:
         async with self.secure(tmp_path) as (running, authority):
@@ -319,10 +317,10 @@ class TestTls:
     async def test_who_is_not_signed_by_our_authority_gets_nothing(self, tmp_path: Path) -> None:
         stranger = Authority(tmp_path / "stranger", "Stranger")
         async with self.secure(tmp_path) as (running, authority):
-            with pytest.raises(PermanentUpstreamError, match="unable to get local issuer"):
+            with pytest.raises(PermanentUpstreamError, match="certificate"):
                 await self.send(running.port, ca_file=str(stranger.ca_file))
             # Neither without a CA file: this authority is not among the system's.
-            with pytest.raises(PermanentUpstreamError, match="unable to get local issuer"):
+            with pytest.raises(PermanentUpstreamError, match="certificate"):
                 await self.send(running.port)
             # Nor under another name than the certificate's.
             with pytest.raises(PermanentUpstreamError, match="Hostname mismatch"):
@@ -379,10 +377,11 @@ class TestRude:
     async def test_no_puback_for_a_frame(self) -> None:
         """Those that had theirs are acknowledged."""
         async with (
-            rude(answers=ANSWERS, publish_limit=1 + 2) as server,
+            rude(answers=ANSWERS, publish_limit=1 + 1 + 2) as server,
             upstream_at(server.port) as upstream,
         ):
-            batch = frames(1, 5)
+            batch = frames(2, 5)
+            await deliver(upstream, frames(1, 1))
             with pytest.raises(TransientUpstreamError, match="no PUBACK") as caught:
                 await upstream.send(batch)
             assert caught.value.acknowledged == {one.frame_id for one in batch[:2]}
@@ -439,6 +438,18 @@ class TestRude:
                 async with upstream_at(server.port):
                     pass
 
+    async def test_a_second_client_of_our_name_ends_the_fight(self) -> None:
+        """DISCONNECT 0x8E: taking the session back at once would go on for ever."""
+        async with (
+            rude(answers=ANSWERS, publish_limit=1) as server,
+            upstream_at(server.port) as upstream,
+        ):
+            server.answers[PUBLISH] = b"\xe0\x01\x8e"
+            with pytest.raises(PermanentUpstreamError, match="cloned card"):
+                await upstream.send(frames(1, 1))
+            with pytest.raises(PermanentUpstreamError, match="cloned card"):
+                await upstream.tick()
+
     async def test_the_brokers_window_is_kept(self) -> None:
         """Receive Maximum 3 (property 0x21, MQTT 5.0, section 3.2.2.3.3)."""
         connack = bytes.fromhex("2006000003210003")
@@ -446,8 +457,8 @@ class TestRude:
             rude(answers={CONNECT: connack}, publish_limit=99) as server,
             upstream_at(server.port) as upstream,
         ):
+            assert len((await upstream.send(frames(1, 1))).acknowledged) == 1
             assert upstream.max_batch == 3
-            assert len((await upstream.send(frames(1, 3))).acknowledged) == 3
 
     async def test_nobody_is_there(self) -> None:
         with pytest.raises(TransientUpstreamError, match=r"127\.0\.0\.1:"):
@@ -463,7 +474,7 @@ class TestRude:
 
     async def test_not_connected(self) -> None:
         upstream = upstream_at(1)
-        assert upstream.max_batch == IN_FLIGHT
+        assert upstream.max_batch == 1
         with pytest.raises(TransientUpstreamError, match="not connected"):
             await upstream.send(frames(1, 1))
         with pytest.raises(TransientUpstreamError, match="not connected"):
