@@ -23,7 +23,6 @@ class ReceivedFrame:
     transmission: int
     payload: bytes
     events: list[EventKey] = field(default_factory=list)
-    overflows: int = 0
 
 
 @dataclass(slots=True)
@@ -40,6 +39,17 @@ class Balance:
     _written: dict[EventKey, float] = field(default_factory=dict)
     _acknowledged: dict[EventKey, float] = field(default_factory=dict)
     _taken: set[EventKey] = field(default_factory=set)
+    _delivered: set[int] = field(default_factory=set)
+
+    @property
+    def receivable(self) -> int:
+        """Transmissions that a chip reported with RxDone and a good CRC."""
+        return len(self._frames)
+
+    @property
+    def delivered(self) -> int:
+        """Of those, transmissions that a board wrote wholly to its line."""
+        return len(self._delivered)
 
     def received(
         self,
@@ -54,7 +64,6 @@ class Balance:
             return
         frame = self._frames.setdefault(transmission, ReceivedFrame(transmission, raw.payload))
         if event is None:
-            frame.overflows += 1
             return
         key = (concentrator, boot_id, event.number)
         frame.events.append(key)
@@ -62,7 +71,14 @@ class Balance:
 
     def written(self, concentrator: str, boot_id: int, number: int) -> None:
         """An event was wholly written to the pty."""
-        self._written[concentrator, boot_id, number] = time.time()
+        key = (concentrator, boot_id, number)
+        self._written[key] = time.time()
+        if key in self._frame_of:
+            self._delivered.add(self._frame_of[key])
+
+    def was_written(self, key: EventKey) -> bool:
+        """Whether a host can have an event: its last byte is on the line."""
+        return key in self._written
 
     def acknowledged(self, concentrator: str, boot_id: int, number: int) -> None:
         """The host said that an event is safe."""
@@ -97,15 +113,15 @@ class Balance:
             {
                 "transmission": frame.transmission,
                 "payload": frame.payload.hex(),
-                "delivered": any(key in self._written for key in frame.events),
+                "delivered": frame.transmission in self._delivered,
                 "excuse": self.excuse(frame),
             }
             for frame in self._frames.values()
         ]
         return {
             "sent": self.sent,
-            "receivable": len(frames),
-            "delivered": sum(1 for frame in frames if frame["delivered"]),
+            "receivable": self.receivable,
+            "delivered": self.delivered,
             "ring_overflow": sum(1 for frame in frames if frame["excuse"] == "ring_overflow"),
             "board_down": sum(1 for frame in frames if frame["excuse"] == "board_down"),
             "causes": {cause: count for cause, count in self.causes().items() if count},

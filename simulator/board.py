@@ -2,7 +2,8 @@
 
 Everything goes through the chips' registers, as in a real board: an edge on DIO0 makes the firmware
 read the status registers and the FIFO, number the event and keep it until it is acknowledged.
-Synchronous and clockless; :mod:`simulator.port` moves its bytes, :mod:`simulator.runner` its time.
+Synchronous and clockless: :mod:`simulator.port` moves its bytes, :mod:`simulator.concentrator` its
+time.
 """
 
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 
 from protocol.link.board_session import BoardSession, OutgoingFrame, RequestReceived
 from protocol.link.messages import (
+    BOARD,
     BoardHello,
     CancelTransmit,
     Capability,
@@ -126,13 +128,15 @@ class Board:
 
     def _carry_out(self, request: RequestReceived) -> Status:
         message = request.message
-        if isinstance(message, Reset):
+        if isinstance(message, Reset) and request.radio == BOARD:
             self.wants_reset = True
             return Status(StatusCode.OK)
         if request.radio >= len(self.radios):
             return Status(StatusCode.BAD_REQUEST)
         radio = self.radios[request.radio]
         match message:
+            case Reset():
+                return radio.restart()
             case ReceiveProfile(image):
                 return radio.set_profile(image)
             case Registers(operations, skip_if_receiving):
@@ -147,6 +151,6 @@ def _counts(radio: RadioUnit) -> RadioCounts:
         received=radio.received,
         crc_errors=radio.crc_errors,
         transmitted=0,
-        faults=radio.faults,
+        faults=min(radio.faults, 0xFFFF),
         noise_rssi=radio.noise_rssi(),
     )

@@ -6,13 +6,12 @@ all put concentrators on ptys behind stable links. ``scenarios`` lists what is b
 
 import argparse
 import asyncio
-import signal
+import math
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from simulator.capture import CaptureError, read_capture
-from simulator.control import ControlServer
 from simulator.gateway_files import (
     bare_gateway_toml,
     gateway_toml,
@@ -22,20 +21,25 @@ from simulator.gateway_files import (
 from simulator.ledger import Ledger
 from simulator.live import LiveAir
 from simulator.replay import replay
-from simulator.scenario import RadioPlan, Scenario
+from simulator.scenario import MAX_RADIOS, RadioPlan, Scenario
 from simulator.scenario_file import ScenarioError, load_scenario, scenario_path
+from simulator.serve import READY_S, serve
 from simulator.simulated_site import Site
 
-_READY_S = 10.0
+_MAX_BOARDS = 64
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; 0 = fine, 1 = failed, 2 = usage or scenario."""
-    parsed = _parser().parse_args(arguments)
+    parser = _parser()
+    parsed = parser.parse_args(arguments)
+    radios = len(getattr(parsed, "radio", None) or ())
+    if radios > MAX_RADIOS:
+        parser.error(f"{radios} radios; a board has at most {MAX_RADIOS}")
     try:
         return int(parsed.run(parsed))
     except ScenarioError as error:
-        print(f"simulate: {error}", file=sys.stderr)
+        print(*(f"simulate: {fault}" for fault in error.faults), sep="\n", file=sys.stderr)
         return 2
     except (CaptureError, OSError) as error:
         print(f"simulate: {error}", file=sys.stderr)
@@ -46,39 +50,81 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="lora-edge simulate", description="Simulated SX127x concentrators on serial ports."
+        prog="lora-edge simulate",
+        description="Simulated SX127x concentrators on serial ports. A gateway opens the ports in"
+        " the directory as it would open real ones; orders (faults, frames, the balance) go as"
+        " JSON lines to simulator.sock there. Ctrl-C ends and leaves balance.json.",
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    run = commands.add_parser("run", help="play a scenario in real time")
-    run.add_argument("scenario", nargs="?", default="da-nang", help="built-in name or TOML file")
-    run.add_argument("--duration", type=float, metavar="SECONDS", help="then fall silent")
+    run = commands.add_parser(
+        "run",
+        help="play a scenario in real time",
+        description="Play a scenario in real time: its sensors send, its faults happen. Begins"
+        f" when a gateway has set up every radio, or after {READY_S:.0f} s without one.",
+    )
+    run.add_argument(
+        "scenario",
+        nargs="?",
+        default="da-nang",
+        help="built-in name or TOML file (default: %(default)s)",
+    )
+    run.add_argument(
+        "--duration",
+        type=_positive,
+        metavar="SECONDS",
+        help="then sensors fall silent; the boards stay up (default: no end)",
+    )
     run.set_defaults(run=_run)
-    again = commands.add_parser("replay", help="play captured traffic (JSON lines) at high speed")
+    again = commands.add_parser(
+        "replay",
+        help="play captured traffic (JSON lines) at high speed",
+        description="Let captured frames enter the chips with their captured strength.",
+    )
     again.add_argument("capture", type=Path, help="rxpk or reception lines, also gzipped")
-    again.add_argument("--rate", type=float, default=0, help="frames/s at most (default: no limit)")
     again.add_argument(
-        "--radio",
-        type=_radio,
-        action="append",
-        metavar="MHZ:SF",
-        help="one radio's channel; default 868.1:12 868.3:12 868.5:12",
+        "--rate",
+        type=_not_negative,
+        default=0.0,
+        metavar="FRAMES",
+        help="per second at most (default: no limit)",
     )
-    again.set_defaults(run=_replay)
-    idle = commands.add_parser("idle", help="boards without an air, for orders and tests")
-    idle.add_argument(
-        "--radio", type=_radio, action="append", metavar="MHZ:SF", help="default 921.4:9"
+    idle = commands.add_parser(
+        "idle",
+        help="boards without an air, for orders and tests",
+        description="Boards that receive nothing but what orders inject.",
     )
-    idle.add_argument("--boards", type=int, default=1)
-    idle.set_defaults(run=_idle)
-    names = commands.add_parser("scenarios", help="list the built-in scenarios")
+    idle.add_argument("--boards", type=_boards, default=1, help="how many (default: %(default)s)")
+    for command, default in ((again, "868.1:12 868.3:12 868.5:12"), (idle, "921.4:9")):
+        command.add_argument(
+            "--radio",
+            type=_radio,
+            action="append",
+            metavar="MHZ:SF",
+            help=f"a radio's channel; give one for each radio (default: {default})",
+        )
+        command.set_defaults(run=_replay if command is again else _idle)
+    names = commands.add_parser(
+        "scenarios",
+        help="list the built-in scenarios",
+        description="List the built-in scenarios.",
+    )
     names.set_defaults(run=_scenarios)
     for command in (run, again, idle):
-        command.add_argument("--seed", type=int, help="of everything left to chance")
         command.add_argument(
-            "--directory", type=Path, default=Path("simulated-site"),
+            "--seed", type=int, help="of everything left to chance (default: the scenario's, or 0)"
+        )
+        command.add_argument(
+            "--directory",
+            type=Path,
+            default=Path("simulated-site"),
             help="where ports, control socket and accounts are made (default: %(default)s)",
-        )  # fmt: skip
-        command.add_argument("--baud", type=int, default=115_200, help="line rate; 0 = no limit")
+        )
+        command.add_argument(
+            "--baud",
+            type=_baud,
+            default=115_200,
+            help="line rate; 0 = no limit (default: %(default)s)",
+        )
         command.add_argument(
             "--gateway-files",
             action="store_true",
@@ -88,72 +134,82 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _radio(text: str) -> RadioPlan:
-    frequency_mhz, _, spreading_factor = text.partition(":")
-    return RadioPlan(round(float(frequency_mhz) * 1e6), int(spreading_factor), 125_000, 0x34)
+    try:
+        megahertz, spreading_factor = text.split(":")
+        plan = RadioPlan(round(float(megahertz) * 1e6), int(spreading_factor), 125_000, 0x34)
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(f"{text!r} is not MHZ:SF, such as 921.4:9") from None
+    if not 137_000_000 <= plan.frequency_hz <= 1_020_000_000:
+        raise argparse.ArgumentTypeError(f"{text!r}: an SX1276 tunes from 137 to 1020 MHz")
+    if not 7 <= plan.spreading_factor <= 12:
+        raise argparse.ArgumentTypeError(f"{text!r}: the spreading factor goes from 7 to 12")
+    return plan
+
+
+def _not_negative(text: str) -> float:
+    return _number(text, 0, math.inf, "a number from 0 on")
+
+
+def _positive(text: str) -> float:
+    return _number(text, 1e-3, math.inf, "a number above 0")
+
+
+def _baud(text: str) -> int:
+    return int(_not_negative(text))
+
+
+def _boards(text: str) -> int:
+    return int(_number(text, 1, _MAX_BOARDS + 0.5, f"a number from 1 to {_MAX_BOARDS}"))
+
+
+def _number(text: str, low: float, below: float, wanted: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not low <= value < below:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
+    return value
 
 
 def _run(arguments: argparse.Namespace) -> int:
     scenario = load_scenario(scenario_path(arguments.scenario))
     seed = scenario.seed if arguments.seed is None else arguments.seed
-    directory = _directory(arguments)
     radios = {plan.name: len(plan.radios) for plan in scenario.concentrators}
-    site = Site(directory, radios, seed, arguments.baud)
+    site = _site(arguments, radios, seed)
     ledger = Ledger()
     live = LiveAir(site, scenario, seed, ledger)
     site.balance.causes = lambda: {cause.value: n for cause, n in ledger.counts().items()}
 
     def files() -> None:
-        write_private(directory / "keys.toml", keys_toml(scenario))
-        write_private(directory / "gateway.toml", gateway_toml(scenario, directory))
+        write_private(site.directory / "keys.toml", keys_toml(scenario))
+        write_private(site.directory / "gateway.toml", gateway_toml(scenario, site.directory))
 
-    def silence() -> None:
-        live.silent = True
-
-    print(f"seed {seed}, {_describe(scenario)}, ports in {directory}", flush=True)
-    asyncio.run(_serve(site, lambda: live.play(arguments.duration), silence, files, arguments))
-    ledger.write(directory / "ledger.jsonl")
+    print(f"seed {seed}, {_describe(scenario)}", flush=True)
+    _serve(site, arguments, files, lambda: live.play(arguments.duration), live.be_silent)
+    ledger.write(site.directory / "ledger.jsonl")
     return 0
 
 
 def _replay(arguments: argparse.Namespace) -> int:
     plans = arguments.radio or [_radio(f"{mhz}:12") for mhz in ("868.1", "868.3", "868.5")]
     frames = list(read_capture(arguments.capture))
-    directory = _directory(arguments)
-    site = Site(directory, {"replay": len(plans)}, arguments.seed or 0, arguments.baud)
+    site = _site(arguments, {"replay": len(plans)}, arguments.seed or 0)
+    silent = asyncio.Event()
 
-    def files() -> None:
-        text = bare_gateway_toml("EU868", directory, {"replay": plans})
-        write_private(directory / "gateway.toml", text)
+    async def play() -> None:
+        await replay(site, frames, rate=arguments.rate, silent=silent.is_set)
 
-    print(f"{len(frames)} captured frames, ports in {directory}", flush=True)
-    asyncio.run(
-        _serve(
-            site,
-            lambda: replay(site, frames, rate=arguments.rate),
-            lambda: None,
-            files,
-            arguments,
-        )
-    )
+    print(f"{len(frames)} captured frames", flush=True)
+    _serve(site, arguments, _bare_files(site, "EU868", plans), play, silent.set)
     return 0
 
 
 def _idle(arguments: argparse.Namespace) -> int:
     plans = arguments.radio or [_radio("921.4:9")]
-    directory = _directory(arguments)
     names = [f"board-{number + 1}" for number in range(arguments.boards)]
-    site = Site(
-        directory, {name: len(plans) for name in names}, arguments.seed or 0, arguments.baud
-    )
-
-    def files() -> None:
-        text = bare_gateway_toml("AS923-2", directory, dict.fromkeys(names, plans))
-        write_private(directory / "gateway.toml", text)
-
-    async def nothing() -> None:
-        """Wait for orders."""
-
-    asyncio.run(_serve(site, nothing, lambda: None, files, arguments))
+    site = _site(arguments, {name: len(plans) for name in names}, arguments.seed or 0)
+    _serve(site, arguments, _bare_files(site, "AS923-2", plans), None, lambda: None)
     return 0
 
 
@@ -163,10 +219,29 @@ def _scenarios(_arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _directory(arguments: argparse.Namespace) -> Path:
+def _site(arguments: argparse.Namespace, radios: dict[str, int], seed: int) -> Site:
     directory: Path = arguments.directory.absolute()
     directory.mkdir(parents=True, exist_ok=True)
-    return directory
+    return Site(directory, radios, seed, arguments.baud)
+
+
+def _bare_files(site: Site, region: str, plans: list[RadioPlan]) -> Callable[[], None]:
+    def files() -> None:
+        text = bare_gateway_toml(region, site.directory, dict.fromkeys(site.radios, plans))
+        write_private(site.directory / "gateway.toml", text)
+
+    return files
+
+
+def _serve(
+    site: Site,
+    arguments: argparse.Namespace,
+    files: Callable[[], None],
+    play: Callable[[], Awaitable[None]] | None,
+    silence: Callable[[], None],
+) -> None:
+    wanted = files if arguments.gateway_files else lambda: None
+    asyncio.run(serve(site, play=play, silence=silence, files=wanted))
 
 
 def _describe(scenario: Scenario) -> str:
@@ -176,44 +251,3 @@ def _describe(scenario: Scenario) -> str:
         f"{scenario.region}, {sensors} sensors,"
         f" {len(scenario.concentrators)} concentrators with {radios} radios"
     )
-
-
-async def _serve(
-    site: Site,
-    play: Callable[[], Awaitable[None]],
-    silence: Callable[[], None],
-    files: Callable[[], None],
-    arguments: argparse.Namespace,
-) -> None:
-    """Power the site, play, and keep the boards up until we are told to end."""
-    directory = site.directory
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    (directory / "simulator.sock").unlink(missing_ok=True)
-    control = ControlServer(site, silence)
-    server = await control.start(directory / "simulator.sock")
-    site.start()
-    if arguments.gateway_files:
-        files()
-    try:
-        async with asyncio.TaskGroup() as group:
-            player = group.create_task(_play_when_ready(site, play, control))
-            await stop.wait()
-            player.cancel()
-    finally:
-        server.close()
-        site.balance.write(directory / "balance.json")
-        site.stop()
-
-
-async def _play_when_ready(
-    site: Site, play: Callable[[], Awaitable[None]], control: ControlServer
-) -> None:
-    """Begin when a gateway has set up every radio, or after a while without one."""
-    deadline = asyncio.get_running_loop().time() + _READY_S
-    while not site.ready() and asyncio.get_running_loop().time() < deadline:
-        await asyncio.sleep(0.05)
-    await play()
-    control.finished = True

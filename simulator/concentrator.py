@@ -1,6 +1,7 @@
 """A simulated concentrator: board, port and the faults that can befall them.
 
-Faults act from outside, as life does: the board's firmware knows nothing of them.
+Faults act from outside, as life does: the board's firmware knows nothing of them. Several may last
+at once; power, port and line are what those that last leave of them.
 """
 
 import asyncio
@@ -8,24 +9,18 @@ import random
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 
 from protocol.link.board_session import OutgoingFrame
 from protocol.link.messages import ResetCause, RxEvent
 from simulator.board import Board, BoardIdentity
 from simulator.port import PtyPort
+from simulator.scenario import FaultKind
 
-
-class Fault(StrEnum):
-    """What can be done to a concentrator on demand."""
-
-    LINK_DROP = "link_drop"  # the port vanishes, the board keeps its power; back under another tty
-    UNPLUG = "unplug"  # the board loses its power and its ring; back after the duration
-    REBOOT = "reboot"  # the board restarts in the middle of whatever it does
-    GARBAGE = "garbage"  # noise on the line between frames
-    STALL = "stall"  # the board's serial output and input stop
-    SLOW_DRAIN = "slow_drain"  # the line carries a tenth of its rate
+_BOOT_BANNER = b"\r\nrst:0x1 (POWERON_RESET),boot:0x13\r\nload:0x3fff0030\r\n"
+_SLOW_DRAIN = 10.0
+_NO_POWER = frozenset({FaultKind.UNPLUG, FaultKind.REBOOT})
+_NO_PORT = frozenset({FaultKind.UNPLUG, FaultKind.LINK_DROP})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +55,11 @@ class SimulatedConcentrator:
     on_written: Callable[[int, int], None] = lambda _boot, _number: None
     on_acknowledged: Callable[[int, int], None] = lambda _boot, _number: None
     on_taken: Callable[[TakenEvent], None] = lambda _taken: None
-    overflows: int = field(init=False, default=0)
     board: Board | None = field(init=False, default=None)
     port: PtyPort = field(init=False)
     _timer: asyncio.TimerHandle | None = field(init=False, default=None)
+    _running: bool = field(init=False, default=False)
+    _lasting: dict[object, FaultKind] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.port = PtyPort(
@@ -76,11 +72,12 @@ class SimulatedConcentrator:
 
     def start(self) -> None:
         """Power the board and make its port appear."""
-        self._power_on(ResetCause.POWER_ON)
-        self.port.plug()
+        self._running = True
+        self._obey_faults(ResetCause.POWER_ON)
 
     def stop(self) -> None:
-        """Take everything away."""
+        """Take the port away for good, whatever faults still last."""
+        self._running = False
         self.port.unplug()
         if self._timer is not None:
             self._timer.cancel()
@@ -90,35 +87,54 @@ class SimulatedConcentrator:
         self.port.kick()
         self._schedule()
 
-    async def suffer(self, fault: Fault, duration_s: float) -> None:
-        """Let a fault happen; returns when it is over."""
-        match fault:
-            case Fault.LINK_DROP:
-                self.port.unplug()
-                await asyncio.sleep(duration_s)
-                self.port.plug()
-            case Fault.UNPLUG:
-                self._power_off()
-                self.port.unplug()
-                await asyncio.sleep(duration_s)
-                self._power_on(ResetCause.POWER_ON)
-                self.port.plug()
-            case Fault.REBOOT:
-                self._power_off()
+    async def suffer(self, kind: FaultKind, duration_s: float) -> None:
+        """Let a fault happen; returns when it is over.
+
+        An unplug of 0 s returns at once and lasts until a replug.
+        """
+        if kind is FaultKind.GARBAGE:
+            await self._make_noise(duration_s)
+        elif kind is FaultKind.REPLUG:
+            self._replug()
+        else:
+            fault = object()
+            self._lasting[fault] = kind
+            self._obey_faults(ResetCause.POWER_ON)
+            if kind is FaultKind.REBOOT:
                 self.port.cut()
-                self.port.inject(b"\r\nrst:0x1 (POWERON_RESET),boot:0x13\r\nload:0x3fff0030\r\n")
-                await asyncio.sleep(duration_s)
-                self._power_on(ResetCause.WATCHDOG)
-            case Fault.GARBAGE:
-                await self._make_noise(duration_s)
-            case Fault.STALL:
-                self.port.stalled = True
-                await asyncio.sleep(duration_s)
-                self.port.stalled = False
-            case Fault.SLOW_DRAIN:
-                self.port.slowdown = 10.0
-                await asyncio.sleep(duration_s)
-                self.port.slowdown = 1.0
+                self.port.inject(_BOOT_BANNER)
+            if duration_s or kind is not FaultKind.UNPLUG:
+                await self._outlast(fault, duration_s)
+
+    async def _outlast(self, fault: object, duration_s: float) -> None:
+        try:
+            await asyncio.sleep(duration_s)
+        finally:
+            kind = self._lasting.pop(fault, None)  # None: a replug has ended it
+            rebooted = kind is FaultKind.REBOOT
+            self._obey_faults(ResetCause.WATCHDOG if rebooted else ResetCause.POWER_ON)
+
+    def _replug(self) -> None:
+        self._lasting = {
+            fault: kind for fault, kind in self._lasting.items() if kind is not FaultKind.UNPLUG
+        }
+        self._obey_faults(ResetCause.POWER_ON)
+
+    def _obey_faults(self, reset_cause: ResetCause) -> None:
+        """Bring power, port and line to what the lasting faults leave of them."""
+        if not self._running:
+            return
+        lasting = set(self._lasting.values())
+        self.port.stalled = FaultKind.STALL in lasting
+        self.port.slowdown = _SLOW_DRAIN if FaultKind.SLOW_DRAIN in lasting else 1.0
+        if lasting & _NO_POWER:
+            self._power_off()
+        elif self.board is None:
+            self._power_on(reset_cause)
+        if lasting & _NO_PORT:
+            self.port.unplug()
+        else:
+            self.port.plug()
         self.kick()
 
     def inject_garbage(self, data: bytes) -> None:
@@ -141,7 +157,7 @@ class SimulatedConcentrator:
             self.count_us,
             self.now_us(),
             reset_cause=cause,
-            on_event=lambda _radio, raw, event: self._on_event(boot_id, raw, event),
+            on_event=lambda _radio, raw, event: self.on_event(boot_id, raw, event),
         )
         self._schedule()
 
@@ -160,17 +176,19 @@ class SimulatedConcentrator:
         for number in range(before + 1, self.board.session.acknowledged + 1):
             self.on_acknowledged(self.board.boot_id, number)
         if self.board.wants_reset:
-            self._power_off()
-            self._power_on(ResetCause.SOFTWARE)
+            self._restart(self.board)
         self._schedule()
+
+    def _restart(self, board: Board) -> None:
+        """Let the board's answers out, then start it anew; what it was sending is cut off."""
+        self.port.cut()
+        while (frame := board.next_frame(self.now_us())) and frame.event_number is None:
+            self.port.inject(frame.data)
+        self._power_off()
+        self._power_on(ResetCause.SOFTWARE)
 
     def _pull(self) -> OutgoingFrame | None:
         return None if self.board is None else self.board.next_frame(self.now_us())
-
-    def _on_event(self, boot_id: int, raw: RxEvent, event: RxEvent | None) -> None:
-        if event is None:
-            self.overflows += 1
-        self.on_event(boot_id, raw, event)
 
     def _on_written(self, number: int) -> None:
         if self.board is not None:

@@ -5,7 +5,6 @@ another tty. Faults act here, on the line, where the board cannot help.
 """
 
 import asyncio
-import errno
 import os
 import tty
 from collections import deque
@@ -17,6 +16,8 @@ from protocol.link.board_session import OutgoingFrame
 
 CHUNK = 512
 _BITS_PER_BYTE = 10  # 8N1
+_USUAL_BAUD = 115_200
+_MAX_PENDING = 256  # noise on a line that nobody reads goes nowhere
 
 
 class PtyPort:
@@ -44,6 +45,7 @@ class PtyPort:
         self._on_written = on_written
         self._master: int | None = None
         self._slave: int | None = None
+        self._last_device: str | None = None
         self._pending: deque[tuple[bytes, int | None]] = deque()
         self._handle: asyncio.Handle | None = None
         self._busy_until = 0.0
@@ -63,7 +65,9 @@ class PtyPort:
 
     def plug(self) -> None:
         """Make the device appear, under a tty that is not the previous one's."""
-        master, slave = os.openpty()
+        if self.plugged:
+            return
+        master, slave = self._open()
         # Our own hold on the slave keeps the master from failing while no host has it open.
         tty.setraw(slave)
         os.set_blocking(master, False)
@@ -79,9 +83,7 @@ class PtyPort:
         """Make the device vanish; bytes not yet written are gone."""
         if self._master is None or self._slave is None:
             return
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(self._master)
-        loop.remove_writer(self._master)
+        asyncio.get_running_loop().remove_reader(self._master)
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
@@ -96,24 +98,33 @@ class PtyPort:
         self._pending.clear()
 
     def inject(self, data: bytes) -> None:
-        """Put bytes on the line that no firmware sent: noise, a boot banner."""
-        self._pending.append((data, None))
-        self.kick()
+        """Put bytes on the line between frames: noise, a boot banner, a last answer."""
+        if self.plugged and data and len(self._pending) < _MAX_PENDING:
+            self._pending.append((data, None))
+            self.kick()
 
     def kick(self) -> None:
         """Send what there is to send; to be called after anything that may have made output."""
         if self._handle is None and self._master is not None and not self.stalled:
             self._write()
 
+    def _open(self) -> tuple[int, int]:
+        """A new pty; the kernel would give the number that was freed last once more."""
+        master, slave = os.openpty()
+        if os.ttyname(slave) == self._last_device:
+            other = os.openpty()
+            os.close(master)
+            os.close(slave)
+            master, slave = other
+        self._last_device = os.ttyname(slave)
+        return master, slave
+
     def _read(self) -> None:
         assert self._master is not None
-        try:
+        data = b""
+        with suppress(OSError):  # gone again before we came to it
             data = os.read(self._master, 65_536)
-        except OSError as error:
-            if error.errno in (errno.EAGAIN, errno.EIO):
-                return
-            raise
-        if not self.stalled:
+        if data and not self.stalled:
             self._on_data(data)
             self.kick()
 
@@ -146,9 +157,9 @@ class PtyPort:
         if not written:
             # The pty's 4 KiB are full: nobody reads. Its master is always writable for select.
             self._handle = loop.call_later(0.005, self._write)
-        elif not self._baud:
+        elif not self._baud and self.slowdown == 1:
             self._handle = loop.call_soon(self._write)
         else:
-            line_s = written * _BITS_PER_BYTE / self._baud * self.slowdown
+            line_s = written * _BITS_PER_BYTE / (self._baud or _USUAL_BAUD) * self.slowdown
             self._busy_until = max(self._busy_until, loop.time()) + line_s
             self._handle = loop.call_at(self._busy_until, self._write)

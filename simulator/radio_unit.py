@@ -5,6 +5,7 @@ Addresses and values are the SX1276/77/78/79 data sheet's (registers, LoRa page)
 
 from collections.abc import Callable
 
+from protocol.link.framing import MAX_BODY, MIN_BODY
 from protocol.link.messages import RxEvent, Status, StatusCode
 from protocol.link.register_lists import RegisterImage
 from protocol.lora.register_operations import (
@@ -26,6 +27,7 @@ IRQ_PAYLOAD_CRC_ERROR = 0x20
 CRC_ON_PAYLOAD = 0x40
 DIO3_VALID_HEADER = 0x01  # DIO0 = 00 is RxDone
 MODEM_BUSY = 0x0F
+MAX_STATUS_DATA = MAX_BODY - MIN_BODY - 2  # behind the body's header, code and index
 
 BOARD_OWNED = frozenset({FIFO, OP_MODE, FIFO_ADDR_PTR, IRQ_FLAGS_MASK, IRQ_FLAGS, DIO_MAPPING_1})
 """Registers that the host may not write while the radio is managed (link specification, 6.2)."""
@@ -50,6 +52,7 @@ class RadioUnit:
 
     @property
     def managed(self) -> bool:
+        """Whether the firmware reads what the chip receives."""
         return self._image is not None
 
     def now_us(self) -> int:
@@ -69,6 +72,11 @@ class RadioUnit:
             return Status(StatusCode.REFUSED)
         return self._arm(image)
 
+    def restart(self) -> Status:
+        """Reset the chip by its NRST pin and set it up as it was."""
+        self.chip.reset(self.now_us())
+        return Status(StatusCode.OK) if self._image is None else self._arm(self._image)
+
     def scrub(self) -> None:
         """Compare the chip with the profile; a chip that lost its registers is armed again."""
         if self._image is None:
@@ -81,7 +89,13 @@ class RadioUnit:
     def execute(
         self, operations: tuple[RegisterOperation, ...], *, skip_if_receiving: bool
     ) -> Status:
-        """Run a list without anything in between; stops at the first that fails."""
+        """Run a list without anything in between; stops at the first that fails.
+
+        A list that would read more than an answer can carry is not begun.
+        """
+        wanted = sum(each.count for each in operations if isinstance(each, RegisterRead))
+        if wanted > MAX_STATUS_DATA:
+            return Status(StatusCode.BAD_REQUEST)
         if skip_if_receiving and self.managed and self._read(MODEM_STAT) & MODEM_BUSY:
             return Status(StatusCode.SKIPPED)
         data = bytearray()

@@ -7,9 +7,10 @@ listens to is ``not_listening``, as it would be on a roof.
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from simulator.capture import CapturedFrame
+from simulator.ledger import Cause
 from simulator.radio_unit import RadioUnit
 from simulator.simulated_site import Arrival, Site
 
@@ -17,8 +18,14 @@ _FULL = 0.75  # of a ring: then wait for acknowledgements
 _STEP_S = 0.002
 
 
-async def replay(site: Site, frames: Iterable[CapturedFrame], *, rate: float) -> None:
-    """Feed captured frames to the site until there are no more.
+async def replay(
+    site: Site,
+    frames: Iterable[CapturedFrame],
+    *,
+    rate: float,
+    silent: Callable[[], bool] = lambda: False,
+) -> None:
+    """Feed captured frames to the site until there are no more, or it is to be silent.
 
     Args:
         rate: frames per second at most; 0 = as fast as the rings take them.
@@ -30,25 +37,33 @@ async def replay(site: Site, frames: Iterable[CapturedFrame], *, rate: float) ->
     causes = Counter[str]()
     site.balance.causes = lambda: causes
     for number, frame in enumerate(sorted(frames, key=lambda frame: frame.at_us), 1):
+        if silent():
+            return
         first_us = frame.at_us if first_us is None else first_us
         site.clock.jump_to(base_us + frame.at_us - first_us)
         site.balance.sent += 1
-        heard = _deliver(site, number, frame)
-        causes["delivered" if heard else "not_listening"] += 1
-        while _crowded(site):
+        causes[_deliver(site, number, frame)] += 1
+        while _crowded(site) and not silent():
             await asyncio.sleep(_STEP_S)
         if rate:
             await asyncio.sleep(max(0.0, started + number / rate - loop.time()))
 
 
-def _deliver(site: Site, number: int, frame: CapturedFrame) -> bool:
-    heard = False
-    for name, _, radio in site.chips():
-        if _listens(radio, frame):
-            arrival = Arrival(frame.payload, frame.rssi_dbm, frame.snr_db)
-            site.whole_frame(number, name, radio, arrival)
-            heard = True
-    return heard
+def _deliver(site: Site, number: int, frame: CapturedFrame) -> Cause:
+    arrival = Arrival(
+        frame.payload,
+        frame.rssi_dbm,
+        frame.snr_db,
+        crc_on_payload=frame.crc_on_payload,
+        crc_ok=frame.crc_ok,
+    )
+    listeners = [(name, radio) for name, _, radio in site.chips() if _listens(radio, frame)]
+    for name, radio in listeners:
+        site.whole_frame(number, name, radio, arrival)
+    if not listeners:
+        return Cause.NOT_LISTENING
+    good = frame.crc_on_payload and frame.crc_ok
+    return Cause.DELIVERED if good else Cause.CRC_ERROR
 
 
 def _listens(radio: RadioUnit, frame: CapturedFrame) -> bool:

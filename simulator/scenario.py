@@ -12,6 +12,7 @@ from simulator.draws import Draws
 from simulator.placement import Area, Placement, Position, place
 from simulator.readings import LABELS, MAX_READING_BYTES, Label, SensorKind
 
+MAX_RADIOS = 32  # of a concentrator; a heartbeat has 16 bytes for each and must fit a frame
 LORAWAN_OVERHEAD_BYTES = 13  # MHDR 1, FHDR 7 without options, FPort 1, MIC 4 (LoRaWAN 1.0.4, 4)
 
 
@@ -33,13 +34,13 @@ class DeviceClass(StrEnum):
 class FaultKind(StrEnum):
     """What can happen to a concentrator."""
 
-    LINK_DROP = "link_drop"  # the line is cut, the board keeps its power and its ring
-    UNPLUG = "unplug"  # the board loses its power
-    REPLUG = "replug"
-    REBOOT = "reboot"
+    LINK_DROP = "link_drop"  # the port vanishes, the board keeps its power and its ring
+    UNPLUG = "unplug"  # the board loses its power and its ring
+    REPLUG = "replug"  # ends every unplug
+    REBOOT = "reboot"  # the board restarts in the middle of whatever it does
     GARBAGE = "garbage"  # noise on the line between frames
     STALL = "stall"  # nothing moves on the line
-    SLOW_DRAIN = "slow_drain"  # the line carries a fraction of its rate
+    SLOW_DRAIN = "slow_drain"  # the line carries a tenth of its rate
 
 
 @dataclass(frozen=True, slots=True)

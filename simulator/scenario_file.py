@@ -10,6 +10,7 @@ from protocol.lora.regions import Region, UnknownRegion, region
 from simulator.placement import Area, Line, Placement, Position, Rectangle, Spots
 from simulator.readings import SensorKind
 from simulator.scenario import (
+    MAX_RADIOS,
     Concentrator,
     DeviceClass,
     Fault,
@@ -30,6 +31,7 @@ SCENARIOS = Path(__file__).parent / "scenarios"
 _EARTH_M = 100_000  # no scenario is wider than a metropolis
 _LAST_S = 10 * 365 * 86_400
 _LASTING = {FaultKind.LINK_DROP, FaultKind.GARBAGE, FaultKind.STALL, FaultKind.SLOW_DRAIN}
+_TAKEN_NAMES = {"state", "received"}
 _CODING_RATES = ("4/5", "4/6", "4/7", "4/8")
 _BANDWIDTHS_HZ = (125_000, 250_000, 500_000)
 
@@ -183,8 +185,12 @@ def _concentrator(table: Table, area: Area) -> Concentrator:
         antenna_gain_dbi=table.number("antenna_gain_dbi", 2.0, -30, 30),
         radios=tuple(_radio(below) for below in table.tables("radios")),
     )
+    if concentrator.name in _TAKEN_NAMES:
+        table.fault("name", f'"{concentrator.name}" is a folder of the gateway beside the ports')
     if not concentrator.radios:
         table.fault("radios", "is missing; give at least one radio")
+    if len(concentrator.radios) > MAX_RADIOS:
+        table.fault("radios", f"are {len(concentrator.radios)}; a concentrator has {MAX_RADIOS}")
     table.refuse_unknown()
     return concentrator
 

@@ -1,13 +1,13 @@
 """A running set of simulated concentrators, and the way in which frames enter their chips."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 
 from protocol.link.messages import RxEvent
-from simulator.balance import Balance
+from simulator.balance import Balance, EventKey
 from simulator.board import BoardIdentity
 from simulator.concentrator import SimulatedConcentrator, TakenEvent
 from simulator.radio_unit import RadioUnit
@@ -15,13 +15,18 @@ from simulator.radio_unit import RadioUnit
 
 @dataclass(slots=True)
 class SiteClock:
-    """Monotonic time, and the boards' counter: the same, or ahead of it on captured time."""
+    """Monotonic time, and the boards' counter: the same, or ahead of it on captured time.
 
+    Args:
+        monotonic_s: the clock of the event loop.
+    """
+
+    monotonic_s: Callable[[], float] = time.monotonic
     _ahead_us: int = 0
 
     def now_us(self) -> int:
         """Monotonic microseconds."""
-        return time.monotonic_ns() // 1000
+        return int(self.monotonic_s() * 1e6)
 
     def count_us(self) -> int:
         """What the boards' counters show."""
@@ -41,6 +46,7 @@ class Arrival:
     snr_db: float
     frequency_error_hz: float = 0.0
     coding_rate: int = 1
+    crc_on_payload: bool = True
     crc_ok: bool = True
 
 
@@ -52,6 +58,7 @@ class Site:
         directory: where the links are made, ``<name>`` each.
         radios: number of radios of each concentrator by name.
         baud: line rate; 0 = as fast as the ptys take it.
+        on_taken: told of each unacknowledged event that a board lost with its power.
     """
 
     directory: Path
@@ -60,8 +67,10 @@ class Site:
     baud: int = 115_200
     clock: SiteClock = field(default_factory=SiteClock)
     balance: Balance = field(default_factory=Balance)
+    on_taken: Callable[[EventKey], None] = lambda _key: None
     concentrators: dict[str, SimulatedConcentrator] = field(init=False)
     _transmission: int = field(init=False, default=0)
+    _kept: EventKey | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.concentrators = {name: self._make(name, count) for name, count in self.radios.items()}
@@ -83,6 +92,11 @@ class Site:
                 for index, radio in enumerate(concentrator.board.radios):
                     yield name, index, radio
 
+    def powered(self, name: str, radio: RadioUnit) -> bool:
+        """Whether a radio still belongs to a board with power, and not to an earlier boot."""
+        board = self.concentrators[name].board
+        return board is not None and radio in board.radios
+
     def ready(self) -> bool:
         """Whether every radio has been set up by a host."""
         units = list(self.chips())
@@ -96,16 +110,22 @@ class Site:
         radio.chip.begin_reception(now_us=now_us)
         accepted = radio.chip.header_received(
             coding_rate=arrival.coding_rate,
-            crc_on_payload=True,
+            crc_on_payload=arrival.crc_on_payload,
             payload_length=len(arrival.payload),
             now_us=now_us,
         )
         if accepted:
             self.end_frame(transmission, name, radio, arrival)
 
-    def end_frame(self, transmission: int, name: str, radio: RadioUnit, arrival: Arrival) -> None:
-        """Let a frame that a chip is receiving end now; the firmware reads it at once."""
-        self._transmission = transmission
+    def end_frame(
+        self, transmission: int, name: str, radio: RadioUnit, arrival: Arrival
+    ) -> EventKey | None:
+        """Let a frame that a chip is receiving end now; the firmware reads it at once.
+
+        Returns:
+            The event in the board's ring; None if the ring was full.
+        """
+        self._transmission, self._kept = transmission, None
         radio.chip.end_reception(
             arrival.payload,
             rssi_dbm=arrival.rssi_dbm,
@@ -115,13 +135,16 @@ class Site:
             now_us=radio.now_us(),
         )
         self.concentrators[name].kick()
+        return self._kept
 
     def _make(self, name: str, radios: int) -> SimulatedConcentrator:
         def on_event(boot_id: int, raw: RxEvent, event: RxEvent | None) -> None:
             self.balance.received(self._transmission, name, boot_id, event, raw)
+            self._kept = None if event is None else (name, boot_id, event.number)
 
         def on_taken(taken: TakenEvent) -> None:
             self.balance.taken(name, taken.boot_id, taken.number)
+            self.on_taken((name, taken.boot_id, taken.number))
 
         return SimulatedConcentrator(
             BoardIdentity(name, blake2b(name.encode(), digest_size=8).digest(), radios),

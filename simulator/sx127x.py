@@ -113,9 +113,13 @@ class Sx127x:
 
     def listening(self, now_us: int) -> Listening | None:
         """What the chip could receive if it began now; None if it could not or is busy."""
+        return None if self._activity.receiving else self.tuned(now_us)
+
+    def tuned(self, now_us: int) -> Listening | None:
+        """What the receiver is set to, busy or not; None if it is off, starts or is deaf."""
         self.advance(now_us)
-        memory, activity = self._memory, self._activity
-        able = not (self.deaf or activity.receiving or activity.settling_until_us is not None)
+        memory = self._memory
+        able = not self.deaf and self._activity.settling_until_us is None
         if able and memory.long_range and memory.mode in _RECEIVING_MODES:
             return modem.received_waveform(memory.settings)
         return None

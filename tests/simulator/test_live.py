@@ -14,7 +14,7 @@ from protocol.link.messages import StatusCode
 from simulator.air import Air
 from simulator.ledger import Cause, Entry, Ledger
 from simulator.live import LiveAir
-from simulator.scenario import Scenario
+from simulator.scenario import FaultKind, Scenario
 from simulator.simulated_site import Site, SiteClock
 from tests.simulator.sample_air import scenario, tables, ward
 from tests.simulator.virtual_time import loop_time_s, run_virtually
@@ -354,6 +354,22 @@ def test_a_frame_that_a_board_took_down_with_it_is_excused_and_no_other(tmp_path
     assert all(by_payload[payload].start_us > 35_000_000 for payload in kept)
 
 
+def test_what_was_on_the_line_when_the_power_went_stays_delivered(tmp_path: Path) -> None:
+    """The host may have committed it: only what never left the board surely went down."""
+
+    async def meanwhile(run: Run) -> None:
+        await asyncio.sleep(100)
+        roof = run.site.concentrators["roof"]
+        assert roof.board is not None
+        run.site.balance.written("roof", roof.board.boot_id, 1)
+        await roof.suffer(FaultKind.UNPLUG, 0)
+
+    run = Run(scenario(quiet_ward()), tmp_path).play(101, meanwhile)
+    first, *others = run.entries()
+    assert first.cause is Cause.DELIVERED
+    assert {entry.cause for entry in others} == {Cause.BOARD_DOWN}
+
+
 async def _until_silent_set_up_30(run: Run) -> None:
     for _ in range(110):
         await asyncio.sleep(0.5)
@@ -393,20 +409,30 @@ def test_the_second_frame_of_an_interrupted_radio_is_not_mistaken_for_the_first(
     values = quiet_ward()
     near = tables(values, "group", 0)
     del near["at"]
-    near |= {"within": [[10, 10], [100, 100]], "count": 80}
+    near |= {"within": [[10, 10], [100, 100]], "count": 20}
+    run = Run(scenario(values), tmp_path)
+    sent = list(Air(run.scenario, run.seed).transmissions_until(100_000_000))
+    first, second = next(
+        (one, two)
+        for before, one, two in zip(sent, sent[1:], sent[2:], strict=False)
+        if before.end_us < one.start_us and one.start_us + 3_000 < two.start_us < one.end_us - 3_000
+    )
 
     async def meanwhile(run: Run) -> None:
-        for _ in range(2000):
-            await asyncio.sleep(0.025)
-            for _, _, radio in run.site.chips():
-                if radio.chip.receiving:
-                    radio.restart()
+        await asyncio.sleep((second.start_us - 1_000) / 1e6)
+        (radio,) = [radio for _, _, radio in run.site.chips()]
+        assert radio.chip.receiving
+        radio.restart()
+        await asyncio.sleep((first.end_us - second.start_us) / 1e6)
+        assert radio.chip.receiving, "the second frame"
+        await asyncio.sleep(0.002)
+        assert radio.chip.receiving, "the second frame, after the first one's end"
 
-    run = Run(scenario(values), tmp_path).play(51, meanwhile)
-    sent = {entry.payload.hex() for entry in run.entries()}
-    delivered = [e.payload.hex() for e in run.entries() if e.cause is Cause.DELIVERED]
-    assert {frame["payload"] for frame in run.frames()} == set(delivered) <= sent
-    assert run.causes()[Cause.NOT_LISTENING] > 100
+    run.play(second.end_us / 1e6 + 1, meanwhile)
+    causes = {(entry.sensor, entry.number): entry.cause for entry in run.entries()}
+    assert causes[first.sensor, first.number] is Cause.NOT_LISTENING
+    assert causes[second.sensor, second.number] is not Cause.NOT_LISTENING
+    assert first.payload.hex() not in {frame["payload"] for frame in run.frames()}
 
 
 def test_silence_ends_the_play_and_lets_frames_end(tmp_path: Path) -> None:

@@ -119,6 +119,7 @@ def test_every_fault_is_listed_at_once() -> None:
         (("group", 1, "within"), [[0, 0]] * 3, "group.air.within: must be two opposite corners"),
         (("group",), [], "group: is missing; give at least one [[group]]"),
         (("concentrator", 0, "height"), 3, 'concentrator.roof.height: unknown key; did you mean "'),
+        (("concentrator", 0, "name"), "state", 'concentrator.state.name: "state" is a folder of'),
         (("concentrator", 0, "y_m"), "north", "concentrator.roof.y_m: must be a number from"),
         (("fault",), [{"at_s": 1, "kind": "reboot", "concentrator": "rof"}], "fault[1].concentr"),
     ],

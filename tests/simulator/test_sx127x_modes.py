@@ -112,6 +112,9 @@ def test_configuration_is_taken_over_in_sleep_or_standby_only(address: int, valu
     bench.write(address, value)
     assert bench.read(address) == value
     assert bench.chip.listening(bench.now_us) == before
+    bench.mode(FSRX)
+    bench.mode(RXCONT)
+    assert bench.chip.listening(bench.now_us) == before
     bench.mode(STANDBY)
     bench.mode(RXCONT)
     assert bench.chip.listening(bench.now_us) != before
