@@ -14,7 +14,7 @@ from simulator.draws import Draws
 from simulator.interference import Outcome, harm, worst
 from simulator.propagation import LinkBudget, Links
 from simulator.scenario import Concentrator, Scenario
-from simulator.sensors import Transmission, build_sensors
+from simulator.sensors import Sensor, Transmission, build_sensors
 
 HEADER_ADVANTAGE_DB = 1.0
 """How far below the limit a header is still understood: it is coded 4/8, the payload mostly 4/5.
@@ -46,7 +46,7 @@ class Air:
         self._links = Links(scenario.propagation, scenario.reception.noise_figure_db, self._seed)
         self._sensors = {s.name: s for s in build_sensors(scenario, self._seed)}
         # Names break ties, so that the order of two starts does not depend on the file's order.
-        self._next = [(s.start_us(0), name, 0) for name, s in self._sensors.items()]
+        self._next = [_first(sensor) for sensor in self._sensors.values()]
         heapq.heapify(self._next)
 
     def transmissions_until(self, until_us: int) -> Iterator[Transmission]:
@@ -122,3 +122,8 @@ def damaged(payload: bytes, draws: Draws) -> bytes:
     flipped = {draws.below(bits, 1 + index) for index in range(count)}
     mask = sum(1 << position for position in flipped)
     return (int.from_bytes(payload, "big") ^ mask).to_bytes(len(payload), "big")
+
+
+def _first(sensor: Sensor) -> tuple[int, str, int]:
+    number = sensor.next_number(0)
+    return sensor.start_us(number), sensor.name, number

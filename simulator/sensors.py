@@ -62,7 +62,9 @@ class Sensor:
         self._seed = seed
         self._starts_at_s = starts_at_s
         self._period_us = round(placed.group.period_s * _MICROSECONDS)
-        self._phase_us = Draws(seed, "phase", placed.name).below(self._period_us)
+        # Sensors have been there for long: with the first packet of each after time 0, jitter would
+        # make the first period quiet.
+        self._phase_us = Draws(seed, "phase", placed.name).below(self._period_us) - self._period_us
         self._jitter = Draws(seed, "jitter", placed.name)
 
     @property
