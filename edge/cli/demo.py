@@ -56,8 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
         directory = arguments.directory
         if directory is None:
             directory = Path(stack.enter_context(_temporary_directory()))
-        directory.mkdir(parents=True, exist_ok=True)
         try:
+            directory.mkdir(parents=True, exist_ok=True)
             balance = _demonstrate(arguments, directory)
         except (DemoError, ControlError, OSError, ValueError) as error:
             print(f"lora-edge demo: {error}", file=sys.stderr)

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+_NOT_THE_AIR = {"delivered", "ring_overflow", "board_down"}
+
 
 @dataclass(frozen=True, slots=True)
 class Balance:
@@ -75,7 +77,7 @@ def read_balance(boards: Path, upstream: Path, committed: int) -> Balance:
         lost=len(missing),
         ring_overflow=excused["ring_overflow"],
         board_down=excused["board_down"],
-        air={cause: n for cause, n in account["causes"].items() if cause != "delivered"},
+        air={cause: n for cause, n in account["causes"].items() if cause not in _NOT_THE_AIR},
         lost_payloads=tuple(missing),
     )
 
