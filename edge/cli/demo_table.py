@@ -27,13 +27,11 @@ def summary_line(status: Status, elapsed_s: float) -> str:
 
 def render(status: Status, elapsed_s: float) -> Any:
     """A rich table of all radios, with the summary below."""
-    from rich.table import Table  # noqa: PLC0415 - only on a terminal
+    from rich.console import Group  # noqa: PLC0415 - only on a terminal
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
 
-    table = Table(
-        title="lora-edge demo: simulated radios, real serial ports, real gateway",
-        caption=summary_line(status, elapsed_s),
-        caption_justify="left",
-    )
+    table = Table(title="simulated radios, real serial ports, real gateway")
     for column, justify in (
         ("concentrator", "left"),
         ("radio", "left"),
@@ -56,7 +54,7 @@ def render(status: Status, elapsed_s: float) -> Any:
                 f"{radio['last_heard_age_s']:.0f} s ago" if heard else "never",
             )
             name = ""
-    return table
+    return Group(table, Text(summary_line(status, elapsed_s)))
 
 
 class LiveView:

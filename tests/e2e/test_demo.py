@@ -1,6 +1,7 @@
 """``lora-edge demo`` as a stranger runs it, and that its balance can tell a loss."""
 
 import json
+import os
 import subprocess
 import sys
 from base64 import b64encode
@@ -64,6 +65,27 @@ def test_city_under_faults(tmp_path: Path) -> None:
     balance = balance_of(demo("--duration", "13", "--json", "--scenario", str(scenario)))
     assert balance["receivable"] >= 10
     assert balance["lost"] == 0
+
+
+def test_live_table_on_a_terminal() -> None:
+    """A person sees a table that changes in place."""
+    master, slave = os.openpty()
+    command = [sys.executable, "-m", "edge", "demo", "--duration", "6"]
+    shown = b""
+    with subprocess.Popen(command, stdout=slave, env={**os.environ, "TERM": "xterm"}) as process:
+        os.close(slave)
+        try:
+            while part := os.read(master, 65_536):
+                shown += part
+        except OSError:
+            pass  # EIO: the other end is closed
+        finally:
+            os.close(master)
+    assert process.returncode == 0
+    assert b"RSSI dBm" in shown
+    assert b"921.4 MHz SF7" in shown
+    assert b"\x1b[" in shown
+    assert b"Nothing was lost." in shown
 
 
 def _rxpk(number: int, again_s: int) -> dict[str, Any]:
