@@ -43,11 +43,12 @@ Request = Registers | ReceiveProfile | Transmit | CancelTransmit | Reset
 
 @dataclass(frozen=True, slots=True)
 class RequestReceived:
-    """Carry it out and :meth:`BoardSession.reply` with the same ``request`` and ``radio``."""
+    """Carry it out and :meth:`BoardSession.reply`; ``session`` numbers the sessions of a boot."""
 
     request: int
     radio: int
     message: Request
+    session: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,7 @@ class BoardSession:
         self._window = 0
         self._ring_high_water = 0
         self.ring_overflow = 0
+        self._session = 0
         self._lease_us: int | None = None  # None = no session
         self._last_heard_us = now_us
         self._resend_at_us: int | None = None
@@ -143,8 +145,9 @@ class BoardSession:
         return numbered
 
     def reply(self, request: RequestReceived, status: Status) -> None:
-        """Answer a request."""
-        self._send(status, request.radio, request.request)
+        """Answer a request, unless another session has begun: its host may use the same id."""
+        if request.session == self._session:
+            self._send(status, request.radio, request.request)
 
     def notify(self, message: Message, radio: int = BOARD) -> None:
         """Tell the host something unasked."""
@@ -217,11 +220,14 @@ class BoardSession:
             case TimeRequest(nonce):
                 self._send(Time(nonce, self._count_us()))
             case Registers() | ReceiveProfile() | Transmit() | CancelTransmit() | Reset():
-                self._events.append(RequestReceived(envelope.request, envelope.radio, message))
+                self._events.append(
+                    RequestReceived(envelope.request, envelope.radio, message, self._session)
+                )
             case _:
                 self._decoder.rejects[RejectReason.UNEXPECTED] += 1
 
     def _on_hello(self, hello: HostHello) -> None:
+        self._session += 1
         self._control.clear()  # meant for an earlier host
         self._lease_us = hello.lease_ms * 1000
         self._window = 0

@@ -8,7 +8,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
+from itertools import takewhile
 
+from protocol.link.arrivals import Arrival, Arrivals
 from protocol.link.clock_estimate import ClockEstimate, TimeSample
 from protocol.link.codec import parse, serialize
 from protocol.link.errors import LocalLinkError, MalformedMessage, RejectReason
@@ -16,7 +18,6 @@ from protocol.link.framing import FrameDecoder, encode_frame
 from protocol.link.messages import (
     BOARD,
     PROTOCOL_MAJOR,
-    Acknowledge,
     BoardHello,
     Envelope,
     Heartbeat,
@@ -30,17 +31,13 @@ from protocol.link.messages import (
     TimeRequest,
     TransmitDone,
 )
+from protocol.link.requests import RequestQueue
 
 HELLO_INTERVAL_US = 1_000_000
-ACKNOWLEDGE_INTERVAL_US = 300_000  # the board goes back after 1 s without one
 TIME_INTERVAL_US = 2_000_000
 TIME_INTERVAL_FIRST_US = 100_000
 SAMPLES_FIRST = 5
 SILENCE_US = 5_000_000  # five heartbeats
-REQUEST_TIMEOUT_US = 1_000_000
-REQUEST_TRIES = 3
-GO_BACK_TIMEOUT_US = 1_000_000
-MAX_QUEUED_REQUESTS = 64
 
 
 class HostState(Enum):
@@ -116,13 +113,6 @@ HostEvent = (
 )
 
 
-@dataclass(slots=True)
-class _Request:
-    body: bytes
-    tries: int = 0
-    deadline_us: int = 0
-
-
 class HostSession:
     """One session after another with whatever board is at the other end.
 
@@ -143,21 +133,14 @@ class HostSession:
         self.state = HostState.OPENING
         self.clock = ClockEstimate()
         self.duplicates = 0
-        self._window = window
         self._new_nonce = new_nonce
         self._lease_ms = lease_ms
         self._decoder = FrameDecoder()
         self._events: deque[HostEvent] = deque()
         self._output = bytearray()
-        self._expected = 1
-        self._acknowledged = 0
-        self._acknowledge_due = False
-        self._acknowledge_at_us = now_us
-        self._go_back_due = False
-        self._go_back_at_us: int | None = None
-        self._requests: dict[int, _Request] = {}
-        self._request_id = 0
-        self._max_requests = 1
+        self._arrivals = Arrivals(window, now_us)
+        self._requests = RequestQueue()
+        self._boot_id = 0  # of the open session
         self._time_nonce = 0
         self._time_sent_us = now_us
         self._time_at_us = now_us
@@ -179,11 +162,9 @@ class HostSession:
 
     def bytes_to_send(self) -> bytes:
         """Everything to be written to the line now."""
-        if self._acknowledge_due:
-            self._acknowledge_due = False
-            window = self._window if self._granted else 0
-            self._send(Acknowledge(self._acknowledged, window, self._go_back_due))
-            self._go_back_due = False
+        acknowledgement = self._arrivals.take_acknowledgement()
+        if acknowledgement is not None:
+            self._send(acknowledgement)
         data = bytes(self._output)
         self._output.clear()
         return data
@@ -203,43 +184,42 @@ class HostSession:
         """Send a request as soon as the board has room; its id comes back in the answer.
 
         Raises:
-            LocalLinkError: no session is open, or 64 requests wait already.
+            LocalLinkError: no session is open, 64 requests wait already, or the message does not
+                fit into a frame.
         """
-        if self.state is not HostState.OPEN:
+        if not self.open:
             raise LocalLinkError("no session is open")
-        if len(self._requests) >= MAX_QUEUED_REQUESTS:
-            raise LocalLinkError("too many requests are waiting")
-        self._request_id = self._request_id % 255 + 1
-        self._requests[self._request_id] = _Request(
-            serialize(Envelope(message, radio, self._request_id))
-        )
-        self._send_requests(now_us)
-        return self._request_id
+        request = self._requests.add(message, radio)
+        self._output += self._requests.frames_to_send(now_us)
+        return request
 
     def grant(self, now_us: int) -> None:
         """Let the board send events: its radios are configured and somebody takes them."""
-        self._granted = True
-        self._schedule_acknowledge(now_us)
+        if self.open:
+            self._arrivals.grant(now_us)
 
     def acknowledge(self, number: int, now_us: int) -> None:
-        """Events up to ``number`` are safe; older or unknown numbers change nothing."""
-        if self._acknowledged < number < self._expected:
-            self._acknowledged = number
-            self._schedule_acknowledge(now_us)
+        """Events up to ``number`` are safe; older or unknown numbers change nothing.
+
+        Nor does any while no session is open: the board may have restarted, and counted up to this
+        number again. What it still has it will send again.
+        """
+        if self.open:
+            self._arrivals.acknowledge(number, now_us)
 
     def timer_us(self) -> int:
         """When to call :meth:`handle_timer` at the latest."""
-        if self.state is HostState.OPENING:
+        if not self.open:
             return self._hello_at_us
         deadlines = [self._last_heard_us + SILENCE_US, self._time_at_us]
-        if self._expected - 1 > self._acknowledged:
-            deadlines.append(self._acknowledge_at_us)
-        deadlines += [r.deadline_us for r in self._requests.values() if r.tries]
-        return min(deadlines)
+        repeat_at_us = self._arrivals.timer_us()
+        if repeat_at_us is not None:
+            deadlines.append(repeat_at_us)
+        return min(deadlines + self._requests.deadlines_us())
 
     def handle_timer(self, now_us: int) -> None:
         """Do what is due at ``now_us``; may be called at any time."""
-        if self.state is HostState.OPENING:
+        if not self.open:
             if now_us >= self._hello_at_us:
                 self._send_hello(now_us)
             return
@@ -248,26 +228,26 @@ class HostSession:
             return
         if now_us >= self._time_at_us:
             self._send_time_request(now_us)
-        if now_us >= self._acknowledge_at_us and self._expected - 1 > self._acknowledged:
-            self._schedule_acknowledge(now_us)
-        self._expire_requests(now_us)
+        self._arrivals.handle_timer(now_us)
+        self._events.extend(map(RequestFailed, self._requests.failed(now_us)))
+        self._output += self._requests.frames_to_send(now_us)
 
     def _begin(self, now_us: int) -> None:
         """Forget the session and greet again."""
         self.state = HostState.OPENING
         self._nonce = self._new_nonce()
-        self._granted = False
-        self._acknowledge_due = False
-        self._go_back_due = False
-        self._go_back_at_us = None
-        self._stalled_at_heartbeat = False
+        self._arrivals.begin(1, now_us)
         self._last_heard_us = now_us
-        self._requests.clear()
         self._samples = 0
         self._send_hello(now_us)
 
     def _lose(self, reason: str, now_us: int) -> None:
-        self._events.append(SessionLost(reason))
+        # A session that nobody has seen open has not been: its user would act on one that is gone.
+        seen = list(takewhile(lambda event: not isinstance(event, SessionOpened), self._events))
+        if len(seen) < len(self._events):
+            self._events = deque(seen)
+        else:
+            self._events.append(SessionLost(reason))
         self._begin(now_us)
 
     def _send(self, message: Message) -> None:
@@ -284,16 +264,12 @@ class HostSession:
         self._time_sent_us = now_us
         self._send(TimeRequest(self._time_nonce))
 
-    def _schedule_acknowledge(self, now_us: int) -> None:
-        self._acknowledge_due = True
-        self._acknowledge_at_us = now_us + ACKNOWLEDGE_INTERVAL_US
-
     def _handle(self, envelope: Envelope, now_us: int) -> None:
         message = envelope.message
         if isinstance(message, BoardHello):
             self._on_hello(message, now_us)
             return
-        if self.state is HostState.OPENING:
+        if not self.open:
             # Left over from an earlier session: events among them will be sent again.
             self.rejects[RejectReason.UNEXPECTED] += 1
             return
@@ -305,7 +281,7 @@ class HostSession:
             case Time():
                 self._on_time(message, now_us)
             case Heartbeat():
-                self._check_tail(message, now_us)
+                self._arrivals.check_tail(message.last_number, now_us)
                 self._events.append(NoticeReceived(BOARD, message))
             case RadioFault() | TransmitDone() | Rejected():
                 self._events.append(NoticeReceived(envelope.radio, message))
@@ -315,55 +291,34 @@ class HostSession:
     def _on_hello(self, hello: BoardHello, now_us: int) -> None:
         if hello.major != PROTOCOL_MAJOR:
             self._events.append(IncompatibleBoard(hello))
-        elif self.state is HostState.OPENING:
+        elif not self.open:
             if hello.nonce == self._nonce:
                 self._open(hello, now_us)
             else:  # it has just started and did not hear our hello
                 self._send_hello(now_us)
-        elif hello.nonce != self._nonce:
+        elif (hello.nonce, hello.boot_id) != (self._nonce, self._boot_id):
+            # A new boot may answer with our nonce: our hello was repeated, and waited on the line.
             self._lose("the board began anew", now_us)
+        else:  # it answered a repeated hello as well, and that set its window to 0
+            self._arrivals.repeat(now_us)
 
     def _open(self, hello: BoardHello, now_us: int) -> None:
         self.state = HostState.OPEN
+        self._boot_id = hello.boot_id
         self.clock = ClockEstimate()  # another boot counts from another start
-        self._expected = hello.first_unacknowledged
-        self._acknowledged = hello.first_unacknowledged - 1
-        self._max_requests = max(1, hello.max_requests)
+        self._arrivals.begin(hello.first_unacknowledged, now_us)
+        self._requests.begin(hello.max_requests)
         self._events.append(SessionOpened(hello))
         self._send_time_request(now_us)
 
     def _on_event(self, radio: int, event: RxEvent, now_us: int) -> None:
-        if event.number < self._expected:
-            self.duplicates += 1
-            self._schedule_acknowledge(now_us)  # perhaps our last one was lost
-        elif event.number > self._expected:
-            self._ask_to_go_back(now_us)
-        elif event.number - self._acknowledged > self._window:
-            # More than was granted: a bounded queue waits behind us, it will come again.
-            self.rejects[RejectReason.UNEXPECTED] += 1
-        else:
-            self._expected += 1
-            self._go_back_at_us = None
-            self._stalled_at_heartbeat = False
+        arrival = self._arrivals.take(event.number, now_us)
+        if arrival is Arrival.NEXT:
             self._events.append(EventReceived(radio, event))
-
-    def _ask_to_go_back(self, now_us: int) -> None:
-        """Once per gap: what follows it on the line must not ask again."""
-        if self._go_back_at_us is not None and now_us < self._go_back_at_us:
-            return
-        self._go_back_at_us = now_us + GO_BACK_TIMEOUT_US
-        self._go_back_due = True
-        self._schedule_acknowledge(now_us)
-
-    def _check_tail(self, heartbeat: Heartbeat, now_us: int) -> None:
-        """Notice lost events that no later event gives away: two heartbeats without progress."""
-        room = self._expected - self._acknowledged <= self._window
-        if heartbeat.last_number >= self._expected and room and self._granted:
-            if self._stalled_at_heartbeat:
-                self._ask_to_go_back(now_us)
-            self._stalled_at_heartbeat = True
-        else:
-            self._stalled_at_heartbeat = False
+        elif arrival is Arrival.DUPLICATE:
+            self.duplicates += 1
+        elif arrival is Arrival.BEYOND_WINDOW:
+            self.rejects[RejectReason.UNEXPECTED] += 1
 
     def _on_time(self, answer: Time, now_us: int) -> None:
         if answer.nonce == self._time_nonce:
@@ -372,35 +327,8 @@ class HostSession:
             self.clock.add(TimeSample(self._time_sent_us, now_us, answer.count_us))
 
     def _on_status(self, request: int, status: Status, now_us: int) -> None:
-        waiting = self._requests.get(request)
-        if waiting is None or not waiting.tries:
-            self.rejects[RejectReason.UNEXPECTED] += 1  # the answer to a repeated request
+        if not self._requests.answered(request):
+            self.rejects[RejectReason.UNEXPECTED] += 1
             return
-        del self._requests[request]
         self._events.append(ReplyReceived(request, status))
-        self._send_requests(now_us)
-
-    def _send_requests(self, now_us: int) -> None:
-        outstanding = sum(1 for waiting in self._requests.values() if waiting.tries)
-        for waiting in self._requests.values():
-            if outstanding >= self._max_requests:
-                return
-            if not waiting.tries:
-                self._transmit(waiting, now_us)
-                outstanding += 1
-
-    def _transmit(self, waiting: _Request, now_us: int) -> None:
-        waiting.tries += 1
-        waiting.deadline_us = now_us + REQUEST_TIMEOUT_US
-        self._output += encode_frame(waiting.body)
-
-    def _expire_requests(self, now_us: int) -> None:
-        for request, waiting in list(self._requests.items()):
-            if not waiting.tries or now_us < waiting.deadline_us:
-                continue
-            if waiting.tries < REQUEST_TRIES:
-                self._transmit(waiting, now_us)
-            else:
-                del self._requests[request]
-                self._events.append(RequestFailed(request))
-        self._send_requests(now_us)
+        self._output += self._requests.frames_to_send(now_us)

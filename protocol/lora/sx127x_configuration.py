@@ -8,7 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from protocol.lora.phy import coding_rate_code, low_data_rate_optimize, symbol_time_us
+from protocol.lora.phy import (
+    MIN_PREAMBLE_SYMBOLS,
+    coding_rate_code,
+    low_data_rate_optimize,
+    symbol_time_us,
+)
 from protocol.lora.register_operations import (
     RegisterOperation,
     RegisterReadModifyWrite,
@@ -88,11 +93,8 @@ def check_receive(chip: Chip, settings: ReceiveSettings) -> None:
         UnsupportedSettings: it cannot.
     """
     check_modem(settings.spreading_factor, settings.bandwidth_hz, settings.coding_rate)
+    check_beginning(settings.sync_word, settings.preamble_symbols)
     check_chip(chip, settings.frequency_hz, settings.spreading_factor, settings.bandwidth_hz)
-    if not 0 <= settings.sync_word <= 0xFF:
-        raise UnsupportedSettings(f"sync word {settings.sync_word:#x} is not one byte")
-    if not 6 <= settings.preamble_symbols <= 0xFFFF:
-        raise UnsupportedSettings("a preamble has 6 to 65535 symbols")
 
 
 def check_modem(spreading_factor: int, bandwidth_hz: int, coding_rate: str) -> None:
@@ -111,6 +113,18 @@ def check_modem(spreading_factor: int, bandwidth_hz: int, coding_rate: str) -> N
             "SF6 works with an implicit header only, where both ends must know the length;"
             " LoRaWAN and this gateway use explicit headers: choose SF7 to SF12"
         )
+
+
+def check_beginning(sync_word: int, preamble_symbols: int) -> None:
+    """See whether a frame can begin like this.
+
+    Raises:
+        UnsupportedSettings: it cannot.
+    """
+    if not 0 <= sync_word <= 0xFF:
+        raise UnsupportedSettings(f"sync word {sync_word:#x} is not one byte")
+    if not MIN_PREAMBLE_SYMBOLS <= preamble_symbols <= 0xFFFF:
+        raise UnsupportedSettings(f"a preamble has {MIN_PREAMBLE_SYMBOLS} to 65535 symbols")
 
 
 def check_chip(chip: Chip, frequency_hz: int, spreading_factor: int, bandwidth_hz: int) -> None:
@@ -151,6 +165,7 @@ def receive_image(settings: ReceiveSettings) -> RegisterImage:
         UnsupportedSettings: no LoRa modem can do it; :func:`check_receive` asks for one chip.
     """
     check_modem(settings.spreading_factor, settings.bandwidth_hz, settings.coding_rate)
+    check_beginning(settings.sync_word, settings.preamble_symbols)
     tuned_hz = settings.frequency_hz + RECEIVE_OFFSET_HZ.get(settings.bandwidth_hz, 0)
     return (
         *frequency_registers(tuned_hz),

@@ -14,6 +14,7 @@ from protocol.lora.sx127x_configuration import (
     Chip,
     RegisterImage,
     UnsupportedSettings,
+    check_beginning,
     check_chip,
     check_modem,
     frequency_registers,
@@ -67,6 +68,7 @@ def transmit_overlay(chip: Chip, pa_pin: PaPin, settings: TransmitSettings) -> R
         UnsupportedSettings: the chip cannot send this.
     """
     check_modem(settings.spreading_factor, settings.bandwidth_hz, settings.coding_rate)
+    check_beginning(settings.sync_word, settings.preamble_symbols)
     check_chip(chip, settings.frequency_hz, settings.spreading_factor, settings.bandwidth_hz)
     if not 1 <= settings.payload_length <= 255:
         raise UnsupportedSettings(f"a frame has 1 to 255 bytes, not {settings.payload_length}")

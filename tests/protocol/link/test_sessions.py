@@ -1,6 +1,7 @@
 """Both ends of the link joined back to back: what the specification promises, on bad lines."""
 
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -441,3 +442,135 @@ def test_an_old_greeting_does_not_disturb() -> None:
     pair.host.receive(frame(opened[0].hello), pair.now_us)
     pair.run(0.1)
     assert pair.lost_reasons() == []
+
+
+def test_an_acknowledgement_from_before_a_restart_empties_no_ring() -> None:
+    """The gateway commits what it got of the old boot while the new boot's events wait."""
+    pair = Pair()
+    pair.open()
+    for _ in range(3):
+        pair.board.push_event(0, rx_event())
+    pair.run(0.1)
+    assert len(pair.received) == 3
+    pair.new_board(identity(boot_id=2))
+    for _ in range(5):
+        pair.board.push_event(0, rx_event())
+    greeting = pair.board.next_frame(pair.now_us)
+    assert greeting is not None
+    pair.host.receive(greeting.data, pair.now_us)
+    assert not pair.host.open
+    pair.host.acknowledge(3, pair.now_us)
+    pair.board.receive(pair.host.bytes_to_send(), pair.now_us)
+    assert len(pair.board.unacknowledged) == 5
+    pair.run(1)
+    assert [event.number for event in pair.received] == [1, 2, 3, 1, 2, 3, 4, 5]
+
+
+def test_a_new_boot_that_answers_a_repeated_hello_is_a_new_session() -> None:
+    """Our hello waited on the line while the board restarted, so its nonce is ours."""
+    pair = Pair()
+    pair.open()
+    opened = [event for event in pair.host_events if isinstance(event, SessionOpened)]
+    pair.host.receive(frame(replace(opened[0].hello, boot_id=2)), pair.now_us)
+    pair.step()
+    assert pair.lost_reasons() == ["the board began anew"]
+
+
+def test_only_our_own_nonce_opens_a_session() -> None:
+    """An answer to another process is no answer to us."""
+    pair = Pair()
+    pair.host.receive(frame(replace(identity(), nonce=77)), 0)
+    assert not pair.host.open
+
+
+def test_a_session_that_ends_unseen_is_not_told() -> None:
+    """A board in a crash loop: who acted on its opening would act on a session that is gone."""
+    pair = Pair()
+    hello = next(x for x in messages_in(pair.host.bytes_to_send()) if isinstance(x, m.HostHello))
+    answer = replace(identity(), nonce=hello.nonce)
+    pair.host.receive(frame(answer) + frame(identity(boot_id=2)), 0)
+    assert pair.host.next_event() is None
+    assert not pair.host.open
+
+
+def test_a_second_greeting_does_not_close_the_window_for_long() -> None:
+    """The board heard both hellos: the second set its window to 0, which the host makes good."""
+    pair = Pair()
+    hello = pair.host.bytes_to_send()
+    pair.board.receive(hello, 0)
+    pair.open()
+    pair.board.receive(hello, pair.now_us)
+    pair.board.push_event(0, rx_event())
+    pair.run(0.1, heartbeat=False)
+    assert [event.number for event in pair.received] == [1]
+
+
+def test_an_event_before_the_grant_is_refused() -> None:
+    """Nobody takes it yet; it will come again."""
+    pair = Pair(auto_grant=False)
+    pair.open()
+    pair.host.receive(frame(replace(rx_event(), number=1), 0), pair.now_us)
+    pair.step()
+    assert pair.received == []
+    assert pair.host.rejects[RejectReason.UNEXPECTED] == 1
+
+
+def test_requests_of_an_earlier_session_are_not_answered() -> None:
+    """Another host process counts its requests from 1 as well."""
+    pair = Pair()
+    pair.open()
+    pair.host.request(READ_VERSION, 0, pair.now_us)
+    pair.run(0.05)
+    (old,) = pair.requests()
+    again = Pair(now_us=pair.now_us)
+    again.board = pair.board
+    again.run(0.1)
+    assert again.host.open
+    request = again.host.request(READ_VERSION, 0, again.now_us)
+    assert request == old.request
+    again.board.reply(old, m.Status(m.StatusCode.REFUSED))
+    again.run(0.05)
+    again.board.reply(again.requests()[0], m.Status(m.StatusCode.OK))
+    again.run(0.05)
+    assert again.of(ReplyReceived) == [ReplyReceived(request, m.Status(m.StatusCode.OK))]
+
+
+def test_the_host_never_acknowledges_what_it_has_not_received() -> None:
+    """The board holds more than it may send: a number from elsewhere must not empty its ring."""
+    pair = Pair(window=1)
+    pair.open()
+    for _ in range(3):
+        pair.board.push_event(0, rx_event())
+    pair.run(0.1)
+    assert len(pair.received) == 1
+    pair.host.acknowledge(3, pair.now_us)
+    pair.run(0.1)
+    assert len(pair.board.unacknowledged) == 3
+
+
+def test_an_acknowledgement_of_the_past_is_ignored_and_counted() -> None:
+    """What was acknowledged before it stays acknowledged, and the order is kept."""
+    pair = Pair()
+    pair.open()
+    for _ in range(4):
+        pair.board.push_event(0, rx_event())
+    pair.run(0.1)
+    pair.board.receive(frame(m.Acknowledge(2, 8)), pair.now_us)
+    pair.board.receive(frame(m.Acknowledge(1, 8, go_back=True)), pair.now_us)
+    assert pair.board.acknowledged == 2
+    assert [event.number for event in pair.board.unacknowledged] == [3, 4]
+    pair.board.heartbeat(())
+    pair.step()
+    notices = [event.notice for event in pair.host_events if isinstance(event, NoticeReceived)]
+    assert [n.link_errors for n in notices if isinstance(n, m.Heartbeat)][-1] == 1
+
+
+def test_a_grant_without_a_session_grants_nothing() -> None:
+    """The next board's radios are not configured yet."""
+    pair = Pair(auto_grant=False)
+    pair.host.grant(0)
+    assert [type(message) for message in messages_in(pair.host.bytes_to_send())] == [m.HostHello]
+    pair.board.push_event(0, rx_event())
+    pair.open()
+    pair.run(1)
+    assert pair.received == []

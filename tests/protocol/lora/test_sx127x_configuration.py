@@ -233,3 +233,7 @@ def test_what_chips_cannot_receive(chip: Chip, change: dict[str, int | str], mes
 def test_there_is_no_image_of_what_no_modem_can_do() -> None:
     with pytest.raises(UnsupportedSettings, match="SF6"):
         receive_image(replace(DA_NANG, spreading_factor=6))
+    with pytest.raises(UnsupportedSettings, match="sync word"):
+        receive_image(replace(DA_NANG, sync_word=0x100))
+    with pytest.raises(UnsupportedSettings, match="symbols"):
+        receive_image(replace(DA_NANG, preamble_symbols=0x10000))

@@ -148,6 +148,8 @@ def test_the_receive_image_undoes_a_transmission(
         (Chip.SX1276, {"payload_length": 0}, "1 to 255 bytes, not 0"),
         (Chip.SX1276, {"payload_length": 256}, "1 to 255 bytes, not 256"),
         (Chip.SX1276, {"power_dbm": 21}, "21 dBm is impossible"),
+        (Chip.SX1276, {"sync_word": 0x100}, "sync word 0x100 is not one byte"),
+        (Chip.SX1276, {"preamble_symbols": 65_536}, "6 to 65535 symbols"),
     ],
 )
 def test_what_cannot_be_sent(chip: Chip, change: dict[str, int], message: str) -> None:
