@@ -155,9 +155,10 @@ async def _forward(service: Service, upstream: UpstreamConfig) -> None:
         clock=service.clock,
         statistics=service.status,
     )
+    adapter = upstream_factory(upstream.kind)(upstream.options, context)
     await run_forwarder(
         name=upstream.name,
-        make_upstream=lambda: upstream_factory(upstream.kind)(upstream.options, context),
+        make_upstream=lambda: adapter,
         outbox=service.outbox,
         clock=service.clock,
         metrics=service.metrics,

@@ -53,7 +53,7 @@ async def run_forwarder(
 
     Args:
         name: the upstream's configured name, under which the outbox knows it.
-        make_upstream: makes one connection's worth of upstream.
+        make_upstream: gives the upstream for each connection; may give the same again.
         failed: told each fault of the upstream, in words.
         sleep: waits so many seconds.
         wait_limit: ends its body with :class:`TimeoutError` after so many seconds.

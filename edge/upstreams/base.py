@@ -44,7 +44,10 @@ class PermanentUpstreamError(UpstreamError):
 
 
 class Upstream(Protocol):
-    """One destination. Entering connects; both raise :class:`UpstreamError`."""
+    """One destination. Entering connects; both raise :class:`UpstreamError`.
+
+    One that was left may be entered again.
+    """
 
     async def __aenter__(self) -> Self: ...
 

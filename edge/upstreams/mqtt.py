@@ -26,7 +26,7 @@ from edge.upstreams.base import (
     UpstreamContext,
     UpstreamError,
 )
-from edge.upstreams.mqtt_connection import Broker, MqttConnection, code_error
+from edge.upstreams.mqtt_connection import Broker, MqttConnection, code_error, written_by
 from protocol.records.sensor_frame import FrameId, SensorFrame
 from protocol.records.sensor_frame_codec import encode
 from protocol.records.sensor_frame_json import to_json_object
@@ -39,6 +39,7 @@ STATISTICS_INTERVAL_US = 60_000_000
 
 _LATE = f"no PUBACK within {ACKNOWLEDGE_TIMEOUT_S:.0f} s"
 _NO_SUBSCRIBERS = 0x10
+_STRANGERS = 3
 # Reason codes that condemn the message, not the connection (MQTT 5.0, section 3.4.2.1).
 _REJECTIONS = {0x90: "topic name invalid", 0x99: "payload format invalid"}
 
@@ -85,12 +86,16 @@ class MqttUpstream:
         self._connection: MqttConnection | None = None
         self._statistics_at_us = 0
         self._has_acknowledged = False
+        self._writer = context.clock.boot_id.hex()
+        self._strangers = 0
 
     async def __aenter__(self) -> Self:
+        self._statistics_at_us = 0
+        self._has_acknowledged = False
         connection = MqttConnection(await asyncio.to_thread(self._broker))
         try:
             await connection.open()
-            await self._publish(connection, "state", b"online", retain=True)
+            await self._take_over_state(connection)
         except BaseException:
             await connection.close()
             raise
@@ -109,7 +114,10 @@ class MqttUpstream:
         try:
             # A clean goodbye suppresses the last will, so it has to be said by us.
             async with asyncio.timeout(1):
-                await self._publish(connection, "state", b"offline", retain=True)
+                offline = written_by(self._writer, PacketTypes.PUBLISH)
+                await self._publish(
+                    connection, "state", b"offline", retain=True, properties=offline
+                )
         except (TimeoutError, UpstreamError):
             pass
         finally:
@@ -167,6 +175,27 @@ class MqttUpstream:
             }
             await self._publish(connection, "clock", json.dumps(anchor).encode(), retain=True)
 
+    async def _take_over_state(self, connection: MqttConnection) -> None:
+        """Say that we are online, and look who said so before us.
+
+        Not every broker tells a client that another one has taken its session (mosquitto 2.0.11
+        does not). But two gateways with one identity find each other's state in place of their
+        own, again and again; a gateway that has booted finds another's once.
+        """
+        connection.subscribe(f"{self._prefix}/state")
+        online = written_by(self._writer, PacketTypes.PUBLISH)
+        # What was retained comes before this PUBACK. Who may not subscribe goes without the check.
+        await self._publish(connection, "state", b"online", retain=True, properties=online)
+        if connection.last_writer in (None, self._writer):
+            self._strangers = 0
+            return
+        self._strangers += 1
+        if self._strangers >= _STRANGERS:
+            raise PermanentUpstreamError(
+                f"another gateway takes the session {connection.client_id} from us, time and"
+                " again: is its card a copy of ours?"
+            )
+
     def topic(self, frame: SensorFrame) -> str:
         """``<topic>/<gateway>/up/<device>``; see the design's contract on names."""
         content = frame.content
@@ -223,13 +252,21 @@ class MqttUpstream:
         return self._connection
 
     async def _publish(
-        self, connection: MqttConnection, name: str, payload: bytes, *, retain: bool = False
+        self,
+        connection: MqttConnection,
+        name: str,
+        payload: bytes,
+        *,
+        retain: bool = False,
+        properties: Properties | None = None,
     ) -> None:
         """Publish about the gateway itself; a refusal must not stand in the way of frames."""
         topic = f"{self._prefix}/{name}"
         try:
             async with asyncio.timeout(ACKNOWLEDGE_TIMEOUT_S):
-                code = await connection.publish(topic, payload, retain=retain)
+                code = await connection.publish(
+                    topic, payload, retain=retain, properties=properties
+                )
         except TimeoutError:
             raise TransientUpstreamError(_LATE) from None
         if code >= 0x80:
@@ -248,6 +285,7 @@ class MqttUpstream:
             tls=self._tls() if secure else None,
             will_topic=f"{self._prefix}/state",
             will_payload=b"offline",
+            writer=self._writer,
         )
 
     def _tls(self) -> ssl.SSLContext:

@@ -18,6 +18,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge.upstreams.base import PermanentUpstreamError, TransientUpstreamError, UpstreamError
 
@@ -30,13 +31,17 @@ _MISC_INTERVAL_S = 1.0
 # MQTT 5.0, section 2.4: reason codes that trying again at once cannot mend
 _PERMANENT_CODES = {0x84, 0x85, 0x86, 0x87, 0x8A, 0x8C, 0x8E, 0x9A, 0x9B}
 SESSION_TAKEN_OVER = 0x8E
+_WRITER = "boot_id"
 _RECEIVE_MAXIMUM = 65_535  # MQTT 5.0, section 3.2.2.3.3: unless the broker says otherwise
 _CERTIFICATE_NOT_YET_VALID = 9  # X509_V_ERR_CERT_NOT_YET_VALID of OpenSSL
 
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """Where and as whom to connect."""
+    """Where and as whom to connect.
+
+    ``writer`` tells this host's boot from those of a copy of it: it stands in the last will.
+    """
 
     host: str
     port: int
@@ -46,6 +51,7 @@ class Broker:
     tls: ssl.SSLContext | None
     will_topic: str
     will_payload: bytes
+    writer: str
 
 
 def code_error(what: str, code: int, name: str) -> UpstreamError:
@@ -57,11 +63,19 @@ def code_error(what: str, code: int, name: str) -> UpstreamError:
     return kind(text)
 
 
+def written_by(writer: str, packet_type: int) -> Properties:
+    """Properties that say which boot of which host wrote a message."""
+    properties = Properties(packet_type)  # type: ignore[no-untyped-call]
+    properties.UserProperty = [(_WRITER, writer)]
+    return properties
+
+
 class MqttConnection:
     """Connected between :meth:`open` and :meth:`close`; all methods on the loop's thread.
 
     Attributes:
         receive_maximum: how many messages the broker takes before their PUBACKs.
+        last_writer: of the first message on the topic that we subscribed to; None = none came.
     """
 
     def __init__(self, broker: Broker) -> None:
@@ -74,6 +88,7 @@ class MqttConnection:
         self._misc_timer: asyncio.TimerHandle | None = None
         self._fault: UpstreamError | None = None
         self.receive_maximum = _RECEIVE_MAXIMUM
+        self.last_writer: str | None = None
         self._client = self._make_client()
 
     def _make_client(self) -> paho.Client:
@@ -90,15 +105,27 @@ class MqttConnection:
             client.username_pw_set(self._broker.username, self._broker.password)
         if self._broker.tls is not None:
             client.tls_set_context(self._broker.tls)
-        client.will_set(self._broker.will_topic, self._broker.will_payload, qos=1, retain=True)
+        client.will_set(
+            self._broker.will_topic,
+            self._broker.will_payload,
+            qos=1,
+            retain=True,
+            properties=written_by(self._broker.writer, PacketTypes.WILLMESSAGE),
+        )
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
+        client.on_message = self._on_message
         client.on_socket_open = self._on_socket_open
         client.on_socket_close = self._on_socket_close
         client.on_socket_register_write = self._on_register_write
         client.on_socket_unregister_write = self._on_unregister_write
         return client
+
+    @property
+    def client_id(self) -> str:
+        """Under which the broker knows us."""
+        return self._broker.client_id
 
     async def open(self) -> None:
         """Connect and wait for the broker's CONNACK.
@@ -179,6 +206,17 @@ class MqttConnection:
         self._waiting[info.mid] = future
         return future
 
+    def subscribe(self, topic: str) -> None:
+        """Ask for what is retained there, and what others write.
+
+        Raises:
+            UpstreamError: the connection is gone.
+        """
+        self.check()
+        code, _ = self._client.subscribe(topic, options=SubscribeOptions(noLocal=True))
+        if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            raise TransientUpstreamError(f"subscribe: {paho.error_string(code)}")
+
     def _tune_socket(self) -> None:
         sock = self._client.socket()
         if isinstance(sock, socket.socket):
@@ -211,6 +249,11 @@ class MqttConnection:
         future = self._waiting.pop(mid, None)
         if future is not None and not future.done():
             future.set_result(code.value)
+
+    def _on_message(self, _client: paho.Client, _userdata: Any, message: Any) -> None:
+        if self.last_writer is None:
+            properties = dict(getattr(message.properties, "UserProperty", ()))
+            self.last_writer = properties.get(_WRITER, "")
 
     def _fail(self, error: UpstreamError) -> None:
         if self._fault is None:

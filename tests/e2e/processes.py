@@ -205,9 +205,12 @@ class Gateway:
 
 
 @contextmanager
-def gateway(directory: Path) -> Iterator[Gateway]:
-    """A running gateway."""
+def gateway(directory: Path, *, own_boot_id: Path | None = None) -> Iterator[Gateway]:
+    """A running gateway, on a host that booted with another boot id if one is given."""
     command = [sys.executable, "-m", "edge", "run", "-c", str(directory / "gateway.toml")]
+    if own_boot_id is not None:
+        bind = f'mount --bind "{own_boot_id}" /proc/sys/kernel/random/boot_id && exec "$@"'
+        command = ["unshare", "--mount", "--map-root-user", "sh", "-c", bind, "sh", *command]
     running = Gateway(directory, Process(command, directory / "gateway.log"))
     with shown_on_failure(running.process.log):
         try:

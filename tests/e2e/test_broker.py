@@ -164,3 +164,33 @@ def test_forbidden_topic_loses_nothing(site: Boards, tmp_path: Path) -> None:
             wait_until(site.drained, "committed")
             wait_until(lambda: running.status()["upstreams"][0]["parked"], "the upstream is parked")
             assert running.pending() == 50
+
+
+def test_two_gateways_with_one_identity(site: Boards, tmp_path: Path) -> None:
+    """A copied card: they take the session from each other, notice, stop fighting and say so.
+
+    Debian's broker does not tell a client that its session was taken over.
+    """
+    with broker(tmp_path) as mqtt:
+        use_mqtt(tmp_path, mqtt.port)
+        original = (tmp_path / "gateway.toml").read_text()
+        with gateway(tmp_path) as first:
+            wait_until(
+                lambda: first.status()["upstreams"][0]["connected"], "the first is connected"
+            )
+            copy = tmp_path / "copy"
+            copy.mkdir()
+            # Another host has another boot id; a mount namespace gives one of its own.
+            (copy / "boot_id").write_text("5d6e6f66-1111-4222-8333-444455556666\n")
+            text = original.replace(str(tmp_path), str(copy))
+            identity = first.status()["gateway"]
+            (copy / "gateway.toml").write_text(text.replace('id = "auto"', f'id = "{identity}"'))
+            with gateway(copy, own_boot_id=copy / "boot_id") as second:
+                wait_until(
+                    lambda: any(
+                        gate.status()["upstreams"][0]["parked"] for gate in (first, second)
+                    ),
+                    "one of them has stopped",
+                )
+                faults = [gate.status()["upstreams"][0]["last_error"] for gate in (first, second)]
+    assert any("copy of ours" in (fault or "") for fault in faults)

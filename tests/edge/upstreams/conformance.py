@@ -67,6 +67,14 @@ class UpstreamConformance:
                 await deliver(upstream, batch)
         assert await destination.arrived(6) == ids(batch) * 2
 
+    async def test_it_may_be_entered_again(self, destination: Destination) -> None:
+        """One adapter serves for the life of the service."""
+        upstream = destination.connection()
+        for number in (1, 2):
+            async with upstream:
+                await deliver(upstream, frames(number, 1))
+        assert await destination.arrived(2) == ids(frames(1, 2))
+
     async def test_an_outage_is_transient_and_costs_nothing(self, destination: Destination) -> None:
         """What is not acknowledged is sent again by the next connection."""
         kept, owed = frames(1, 2), frames(3, 2)
