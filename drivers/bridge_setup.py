@@ -22,6 +22,8 @@ from protocol.lora.sx127x_configuration import (
 
 _CHIPS = {76: Chip.SX1276, 77: Chip.SX1277, 78: Chip.SX1278, 79: Chip.SX1279}
 
+MAX_RADIOS = 16  # three requests each fit into the session's queue
+
 
 def receive_settings(radio: RadioOptions) -> ReceiveSettings:
     """What a radio is to listen to, in the chip's own terms."""
@@ -38,7 +40,7 @@ def check_board(options: DriverOptions, hello: BoardHello) -> None:
     """See whether this board may be used and can do what is asked of it.
 
     Raises:
-        UnsupportedDevice: another board than the pinned one, or radios of another family.
+        UnsupportedDevice: another board than the pinned one, too many radios or other ones.
         UnsupportedConfiguration: too few radios, or settings that a chip cannot have.
     """
     where = f"{options.port}: board {hello.unique_id.hex()}"
@@ -46,6 +48,10 @@ def check_board(options: DriverOptions, hello: BoardHello) -> None:
         raise UnsupportedDevice(
             f"{where} is not the configured one ({options.unique_id}); if it was replaced on"
             f" purpose, change unique_id of concentrator {options.name!r}"
+        )
+    if len(hello.radios) > MAX_RADIOS:
+        raise UnsupportedDevice(
+            f"{where} reports {len(hello.radios)} radios, at most {MAX_RADIOS} are driven"
         )
     if len(hello.radios) < len(options.radios):
         raise UnsupportedConfiguration(
