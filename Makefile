@@ -27,6 +27,7 @@ demo: $(VENV)/.runtime ## Simulated boards, real gateway, live table; DURATION=s
 	$(BIN)/lora-edge demo --duration $(DURATION) --seed $(SEED) $(ARGS)
 
 test: $(VENV)/.development debian-packages lint types unit ## Everything CI runs, in about 8 minutes
+	@deploy/development/debian-packages.sh report
 
 debian-packages:
 	@deploy/development/debian-packages.sh
