@@ -3,16 +3,18 @@
 # it never touches a configuration, and never the state.
 #
 #   sudo deploy/install.sh                    from the source tree that this file is in
-#   sudo deploy/install.sh --package FILE     from a wheel, or anything that pip can install
+#   sudo deploy/install.sh --package FILE     from a wheel
 #   deploy/install.sh --prefix DIR            only put the files below DIR (also DESTDIR=DIR):
 #                                             needs no root, makes no user, starts nothing
 #   --config-from COMMAND                     prints the configuration to begin with
 #                                             (default: the installed "lora-edge print-config")
 set -eu
+# Whatever umask root has: the service's user has to read the program.
+umask 022
 
 here=$(cd "$(dirname "$0")" && pwd)
 root=${DESTDIR:-}
-package="$(dirname "$here")[mqtt]"
+package=$(dirname "$here")
 config_from=
 
 fail() {
@@ -41,8 +43,14 @@ put_files() {
 }
 
 put_program() {
-    [ -x /opt/lora-edge/bin/python ] || python3 -m venv /opt/lora-edge
-    /opt/lora-edge/bin/python -m pip install --quiet --upgrade "$package"
+    # Half made, or made for the Python of an earlier Debian: begin anew.
+    /opt/lora-edge/bin/python -m pip --version > /dev/null 2>&1 ||
+        python3 -m venv --clear /opt/lora-edge
+    /opt/lora-edge/bin/python -m pip install --quiet --upgrade "${package}[mqtt]"
+    # pip takes a wheel of the version that is installed for the same wheel.
+    case $package in
+        *.whl) /opt/lora-edge/bin/python -m pip install --quiet --force-reinstall --no-deps "$package" ;;
+    esac
 }
 
 # Written beside its place and then moved: a power cut leaves no half of a configuration.
@@ -53,6 +61,7 @@ put_config() {
     fi
     (umask 027 && "$@" > "$config.new")
     chmod 640 "$config.new"
+    [ -n "$root" ] || chown root:lora-edge "$config.new"
     mv "$config.new" "$config"
     echo "wrote $config: edit it before the first start"
 }
@@ -68,16 +77,20 @@ put_files
 systemd-sysusers lora-edge.conf
 put_program
 ln -sf "$program" /usr/local/bin/lora-edge
+# Not what is in it: a keys file belongs to the service's user and to nobody else.
+chown root:lora-edge /etc/lora-edge
 if [ -n "$config_from" ]; then
     put_config "$config_from"
 else
     put_config "$program" print-config
 fi
-chown -R root:lora-edge /etc/lora-edge
-udevadm control --reload
-udevadm trigger --subsystem-match=tty --action=add
+# In a container nobody listens: the host's rules count there.
+if [ -S /run/udev/control ]; then
+    udevadm control --reload
+    udevadm trigger --subsystem-match=tty --action=add
+fi
 systemctl daemon-reload
 systemctl enable --quiet lora-edge.service
 # Only what already ran: a fresh configuration has to be edited first.
 systemctl try-restart lora-edge.service
-echo "next: lora-edge check-config -c /etc/lora-edge/gateway.toml && systemctl start lora-edge"
+echo "next: sudo lora-edge check-config && sudo systemctl start lora-edge"

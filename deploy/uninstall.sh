@@ -20,7 +20,8 @@ done
 
 if [ -z "$root" ]; then
     [ "$(id -u)" -eq 0 ] || { echo "uninstall.sh: run it as root, or give --prefix DIR" >&2; exit 2; }
-    systemctl disable --now --quiet lora-edge.service || true
+    [ ! -e /etc/systemd/system/lora-edge.service ] ||
+        systemctl disable --now --quiet lora-edge.service
 fi
 
 rm -f "$root/etc/systemd/system/lora-edge.service" \
@@ -35,9 +36,11 @@ fi
 
 if [ -z "$root" ]; then
     systemctl daemon-reload
-    udevadm control --reload
+    [ ! -S /run/udev/control ] || udevadm control --reload
     if [ -n "$purge" ]; then
-        userdel lora-edge 2> /dev/null || true
+        ! getent passwd lora-edge > /dev/null || userdel lora-edge
+        # It outlives its user if somebody else was a member.
+        ! getent group lora-edge > /dev/null || groupdel lora-edge
     else
         echo "kept /etc/lora-edge and /var/lib/lora-edge (--purge removes them)"
     fi

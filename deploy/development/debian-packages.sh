@@ -12,6 +12,7 @@ check prometheus prometheus
 check promtool prometheus
 check systemd-analyze systemd
 check shellcheck shellcheck
+check strace strace
 missing=$(printf '%s\n' $missing | sort -u | tr '\n' ' ')
 [ -n "$(printf '%s' "$missing" | tr -d ' ')" ] || exit 0
 
