@@ -1,162 +1,224 @@
-"""The dashboard: every query of it answers on a Prometheus that scrapes the service."""
+"""The dashboard and the alerts: every query answers on a Prometheus that scrapes the gateway."""
 
-import asyncio
 import json
 import re
-import socket
-import subprocess
-import urllib.parse
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from edge.monitoring.health import Health
-from edge.monitoring.http_server import serve_http
-from edge.monitoring.metrics import Metrics
-from protocol.lora.events import CrcStatus
 from tests.deploy.exported import DEPLOY, exported_names, names_in
 from tests.deploy.needs import needs
+from tests.deploy.prometheus import Prometheus, promtool_check, running_prometheus
+from tests.e2e.processes import (
+    Boards,
+    Gateway,
+    boards,
+    free_port,
+    gateway,
+    listen_on,
+    uplink_payload,
+    wait_until,
+)
 
 DASHBOARD: dict[str, Any] = json.loads((DEPLOY / "grafana" / "lora-edge.json").read_text())
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 QUERIES = [target["expr"] for panel in PANELS for target in panel["targets"]]
 
-CONFIG = """
-global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}
-rule_files: [{rules}]
-scrape_configs:
-  - job_name: lora-edge
-    static_configs: [{{targets: ["{target}"]}}]
+DEVICE = """
+[[device]]
+name = "meter"
+dev_addr = "01000000"
+mode = "verify"
 """
 
-
-@contextmanager
-def running_prometheus(folder: Path, target: str) -> Iterator[str]:
-    """Run a Prometheus that scrapes one target; yields its URL."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        listen = f"127.0.0.1:{free.getsockname()[1]}"
-    config = folder / "prometheus.yml"
-    rules = DEPLOY / "prometheus" / "lora-edge.rules.yml"
-    config.write_text(CONFIG.format(target=target, rules=rules))
-    command = [
-        "prometheus",
-        f"--config.file={config}",
-        f"--storage.tsdb.path={folder / 'data'}",
-        f"--web.listen-address={listen}",
-    ]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-    try:
-        yield f"http://{listen}"
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
+# Alerts whose expression is not true at the site of these tests, and what it would take.
+SILENT = {
+    "LoraEdgeStoreDegraded": "a card that is full or broken",
+    "LoraEdgeOldestPending": "an upstream that is gone for an hour",
+    "LoraEdgeUpstreamParked": "an upstream that refuses us for good",
+    "LoraEdgeFramesDropped": "a loss, which the gateway is there to prevent",
+}
+# True or not, as the machine that runs the tests has it: a time server, other work.
+EITHER = {"LoraEdgeClockUnsynchronised", "LoraEdgeEventLoopLag"}
 
 
-def ask(url: str, path: str, **parameters: str) -> dict[str, Any]:
-    with urllib.request.urlopen(
-        f"{url}/api/v1/{path}?{urllib.parse.urlencode(parameters)}", timeout=10
-    ) as answer:
-        parsed: dict[str, Any] = json.load(answer)
-        return parsed
+@dataclass
+class Site:
+    """A gateway with one busy board and one that hears nothing, and its Prometheus."""
+
+    boards: Boards
+    gateway: Gateway
+    prometheus: Prometheus
+    target: str
+
+    def scrape_again(self) -> None:
+        """Wait for a scrape that began after this call."""
+        before = self.prometheus.scrapes()
+        wait_until(lambda: self.prometheus.scrapes() >= before + 2, "Prometheus scrapes")
+
+    def metrics(self) -> str:
+        """What the gateway exposes now."""
+        with urllib.request.urlopen(f"http://{self.target}/metrics", timeout=10) as answer:
+            text: str = answer.read().decode()
+            return text
 
 
-async def scrapes(url: str) -> int:
-    """Return how often Prometheus has scraped the target."""
-    try:
-        answer = await asyncio.to_thread(
-            ask, url, "query", query='count_over_time(up{job="lora-edge"}[5m])'
+def make_traffic(site: Boards) -> None:
+    """Each kind of frame: sealed, forged, no LoRaWAN at all, and two broken on the way."""
+    site.inject_surely(uplink_payload(1))
+    site.inject_surely(uplink_payload(0), radio=1)
+    site.inject_surely(b"\xff\xff", radio=1)
+    broken = {"concentrator": "board-1", "radio": 1, "payload": uplink_payload(2).hex()}
+    for _ in range(2):
+        wait_until(
+            lambda: site.order(order="inject", crc_ok=False, **broken)["received"], "a chip listens"
         )
-    except OSError:
-        return 0
-    result = answer["data"]["result"]
-    return int(result[0]["value"][1]) if result else 0
 
 
-def make_traffic(metrics: Metrics) -> None:
-    """Count what one busy second of a gateway with two radios would."""
-    for radio, crc, rssi_dbm, snr_db in (
-        ("0", CrcStatus.OK, -97.0, 7.5),
-        ("1", CrcStatus.OK, -121.0, -9.25),
-        ("1", CrcStatus.BAD, -128.0, -14.0),
-    ):
-        metrics.radio_frames_received.labels("roof", radio, crc.value).inc()
-        metrics.radio_rssi_dbm.labels("roof", radio).observe(rssi_dbm)
-        metrics.radio_snr_db.labels("roof", radio).observe(snr_db)
-        metrics.radio_noise_rssi_dbm.labels("roof", radio).set(-113)
-    metrics.concentrator_up.labels("roof").set(1)
-    metrics.frames_stored.labels("telemetry").inc(2)
-    metrics.frame_decode_errors.labels("trailing_bytes").inc()
-    metrics.frame_verify_failures.labels("mic").inc()
-    metrics.outbox_commit_seconds.observe(0.012)
-    metrics.outbox_commit_frames.observe(2)
-    metrics.upstream_connected.labels("city").set(1)
-    metrics.upstream_frames_acknowledged.labels("city").inc(2)
-    metrics.upstream_acknowledge_seconds.labels("city").observe(0.08)
-    metrics.event_loop_lag_seconds.observe(0.001)
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """The real gateway, busy and scraped."""
+    folder = tmp_path_factory.mktemp("site")
+    port = free_port()
+    target = f"127.0.0.1:{port}"
+    with boards(folder, count=2, radios=("921.4:9", "921.6:9")) as idle:
+        listen_on(folder, port)
+        know_a_device(folder)
+        with gateway(folder) as running, running_prometheus(folder, target) as prometheus:
+            wait_until(running.up, "the boards are configured")
+            # Prometheus looks for its targets after 5 s.
+            wait_until(prometheus.scrapes, "Prometheus scrapes")
+            site = Site(idle, running, prometheus, target)
+            for _ in range(3):
+                for _ in range(20):
+                    make_traffic(idle)
+                site.scrape_again()
+            yield site
 
 
-@asynccontextmanager
-async def running_service() -> AsyncIterator[str]:
-    """Expose the metrics of a service that has traffic; yields host and port."""
-    metrics = Metrics("0")
-    metrics.register_concentrator("roof", 2)
-    metrics.register_upstream("city")
-    listening: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-
-    async def traffic() -> None:
-        while True:
-            make_traffic(metrics)
-            await asyncio.sleep(0.2)
-
-    async with asyncio.TaskGroup() as group:
-        tasks = [
-            group.create_task(traffic()),
-            group.create_task(
-                serve_http(
-                    "127.0.0.1:0",
-                    metrics=metrics,
-                    health=Health(),
-                    status=dict,
-                    now_us=lambda: 0,
-                    listening=listening.set_result,
-                )
-            ),
-        ]
-        yield urllib.parse.urlsplit(await listening).netloc
-        for task in tasks:
-            task.cancel()
+def know_a_device(folder: Path) -> None:
+    """Give the gateway a key with which the MICs of the tests do not fit."""
+    keys = folder / "keys.toml"
+    keys.touch(mode=0o600)
+    keys.write_text(f'[meter]\nnwk_s_key = "{"2b" * 16}"\n')
+    config = folder / "gateway.toml"
+    text = config.read_text().replace("[gateway]\n", f'[gateway]\nkeys_file = "{keys}"\n')
+    config.write_text(text + DEVICE)
 
 
-def as_grafana_sends_it(query: str) -> str:
-    return query.replace("$__rate_interval", "30s").replace("$instance", ".*")
+def as_grafana_sends_it(query: str, target: str) -> str:
+    instance = re.escape(target).replace("\\", "\\\\")
+    return query.replace("$__rate_interval", "30s").replace("$instance", instance)
+
+
+def selectors_in(query: str) -> list[str]:
+    """The series that an expression asks for, without what it makes of them."""
+    return re.findall(r"\b(?:lora_edge_\w+|up\b)(?:\{.*?\})?", query)
 
 
 @pytest.mark.promtool
 @needs("prometheus", "prometheus")
-async def test_every_query_answers_on_a_real_prometheus(tmp_path: Path) -> None:
-    empty = []
-    async with running_service() as target:
-        with running_prometheus(tmp_path, target) as url:
-            async with asyncio.timeout(60):
-                # A rate needs two samples.
-                while await scrapes(url) < 4:
-                    await asyncio.sleep(0.25)
-            for query in QUERIES:
-                sent = as_grafana_sends_it(query)
-                answer = await asyncio.to_thread(ask, url, "query", query=sent)
-                assert answer["status"] == "success"
-                if not answer["data"]["result"]:
-                    empty.append(sent)
-            rules = await asyncio.to_thread(ask, url, "rules")
+def test_every_query_of_the_dashboard_shows_something(site: Site) -> None:
+    queries = [as_grafana_sends_it(query, site.target) for query in QUERIES]
 
-    assert empty == []
-    assert len(QUERIES) > 30
-    assert {rule["health"] for rule in rules["data"]["groups"][0]["rules"]} == {"ok"}
+    assert len(queries) > 30
+    assert [query for query in queries if not site.prometheus.series(query)] == []
+
+
+@pytest.mark.promtool
+@needs("prometheus", "prometheus")
+def test_the_choice_of_gateways_lists_the_gateway(site: Site) -> None:
+    [metric, label] = re.findall(
+        r"label_values\((\w+), (\w+)\)", DASHBOARD["templating"]["list"][1]["definition"]
+    )[0]
+
+    values = site.prometheus.ask(f"label/{label}/values", **{"match[]": metric})
+
+    assert values == [site.target]
+
+
+@pytest.mark.promtool
+@needs("promtool", "prometheus")
+def test_promtool_finds_no_fault_in_what_the_gateway_exposes(site: Site) -> None:
+    metrics = site.metrics()
+
+    assert promtool_check(metrics) == ""
+    assert metrics.count("# HELP lora_edge_") > 30
+
+
+@pytest.mark.promtool
+@needs("prometheus", "prometheus")
+def test_the_gateway_exposes_every_metric_that_it_declares(site: Site) -> None:
+    families = re.findall(r"^# TYPE (\w+)", site.metrics(), re.MULTILINE)
+    samples = "\n".join(line for line in site.metrics().splitlines() if line[0] != "#")
+
+    without = {name for name in families if f"\n{name}" not in f"\n{samples}"}
+    # Points in time: only a synchronised clock can tell them.
+    assert without <= {
+        "lora_edge_concentrator_last_event_timestamp_seconds",
+        "lora_edge_upstream_last_acknowledged_timestamp_seconds",
+    }
+
+
+@pytest.mark.promtool
+@needs("prometheus", "prometheus")
+def test_every_alert_asks_for_series_that_the_gateway_exposes(site: Site) -> None:
+    expressions = site.prometheus.alerts()
+    asked = {name: selectors_in(query) for name, query in expressions.items()}
+
+    assert len(asked) == 11
+    assert all(asked.values())
+    missing = {
+        selector
+        for selectors in asked.values()
+        for selector in selectors
+        if not site.prometheus.series(selector)
+    }
+    assert missing == set()
+
+
+@pytest.mark.promtool
+@needs("prometheus", "prometheus")
+def test_alerts_see_each_fault_of_the_gateway_and_no_other(site: Site) -> None:
+    alerts = site.prometheus.alerts()
+
+    def seen() -> dict[str, list[dict[str, str]]]:
+        found = {name: site.prometheus.series(query) for name, query in alerts.items()}
+        return {name: series for name, series in found.items() if series and name not in EITHER}
+
+    site.scrape_again()
+    healthy = seen()
+    assert set(healthy) == {"LoraEdgeNoFrames", "LoraEdgeCrcRatioHigh"}
+    assert [one["concentrator"] for one in healthy["LoraEdgeNoFrames"]] == ["board-2"]
+    assert [one["radio"] for one in healthy["LoraEdgeCrcRatioHigh"]] == ["1"]
+
+    site.boards.order(order="fault", concentrator="board-2", fault="unplug", duration_s=0)
+    wait_until(lambda: not site.gateway.up(), "the gateway misses the board")
+    site.scrape_again()
+    unplugged = seen()
+    assert set(unplugged) == {"LoraEdgeConcentratorDown", "LoraEdgeCrcRatioHigh"}
+    assert [one["concentrator"] for one in unplugged["LoraEdgeConcentratorDown"]] == ["board-2"]
+
+    site.gateway.process.terminate()
+    wait_until(lambda: "LoraEdgeGatewayDown" in seen(), "Prometheus misses the gateway")
+
+    with (site.gateway.directory / "gateway.toml").open("a") as config:
+        config.write("unknown = \n")
+    site.gateway.start()
+    site.scrape_again()
+    restarted = set(seen())
+    assert "LoraEdgeConfigFallback" in restarted
+    assert "LoraEdgeGatewayDown" not in restarted
+
+    clock = site.prometheus.series(alerts["LoraEdgeClockUnsynchronised"])
+    assert bool(clock) == (not site.gateway.status()["clock_synchronised"])
+    tested = {*healthy, *unplugged, *restarted, "LoraEdgeGatewayDown"}
+    assert set(alerts) == tested | set(SILENT) | EITHER
+    assert tested.isdisjoint(SILENT)
 
 
 def test_every_metric_is_one_that_the_service_exports() -> None:

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -328,6 +329,14 @@ def listen_on(directory: Path, port: int) -> None:
     text = path.read_text()
     assert 'listen = ""' in text
     path.write_text(text.replace('listen = ""', f'listen = "127.0.0.1:{port}"'))
+
+
+def samples(port: int) -> dict[str, float]:
+    """What Prometheus would scrape: value by name with labels."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    pairs = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+    return {name: float(value) for name, _, value in pairs}
 
 
 def uplink_payload(number: int) -> bytes:

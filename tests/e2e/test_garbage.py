@@ -2,7 +2,6 @@
 
 import json
 import random
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from tests.e2e.processes import (
     free_port,
     gateway,
     listen_on,
+    samples,
     uplink_payload,
     wait_until,
 )
@@ -77,14 +77,6 @@ def _noise(chance: random.Random) -> Iterator[bytes]:
         yield bytes(nearly)
 
 
-def _samples(port: int) -> dict[str, float]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-        lines = answer.read().decode().splitlines()
-    return {
-        name: float(value) for name, _, value in (s.rpartition(" ") for s in lines if s[0] != "#")
-    }
-
-
 @pytest.mark.timeout(300 * SCALE)
 def test_five_megabytes_of_noise_cost_no_frame(tmp_path: Path) -> None:
     """Good frames between the noise arrive, rejects are counted by reason, nothing is invented."""
@@ -102,7 +94,7 @@ def test_five_megabytes_of_noise_cost_no_frame(tmp_path: Path) -> None:
                     site.inject_surely(uplink_payload(number * 4 + each))
             wait_until(site.drained, "all events acknowledged", deadline_s=120)
             wait_until(lambda: running.pending() == 0, "everything is forwarded")
-            samples = _samples(port)
+            metrics = samples(port)
             assert running.process.child.pid == process_id
         received = [
             json.loads(line)["phy_payload"]
@@ -112,7 +104,7 @@ def test_five_megabytes_of_noise_cost_no_frame(tmp_path: Path) -> None:
     assert sorted(received) == sorted(payload.hex() for payload in site.injected)
     assert len(received) == ROUNDS * 4
     rejects = {
-        reason: samples[f'lora_edge_link_rejects_total{{concentrator="board-1",reason="{reason}"}}']
+        reason: metrics[f'lora_edge_link_rejects_total{{concentrator="board-1",reason="{reason}"}}']
         for reason in ("cobs", "crc", "too_long", "too_short", "malformed", "unexpected")
     }
     # Random bytes end a frame at each zero; nearly right ones fail their CRC.

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from tests.e2e.processes import (
     boards,
     free_port,
     gateway,
+    listen_on,
+    samples,
     uplink_payload,
     use_mqtt,
     wait_until,
@@ -65,6 +68,32 @@ def test_stop_commits_and_acknowledges_and_does_not_wait_for_the_backlog(
         wait_until(site.drained, "all events acknowledged")
         running.start()
         assert running.pending() == 20
+
+
+def test_kill_between_commit_and_acknowledgement(site: Boards, tmp_path: Path) -> None:
+    """The board sends again what it was never told of, and the mark knows it."""
+    listen_on(tmp_path, port := free_port())
+    with gateway(tmp_path) as running:
+        wait_until(running.up, "the board is up")
+        site.inject_surely(uplink_payload(1))
+        wait_until(
+            lambda: running.status()["concentrators"][0]["radios"][0]["frames"] == 1,
+            "the event has arrived and is not committed yet",
+        )
+        drop: dict[str, object] = {"order": "fault", "concentrator": "board-1"}
+        drop |= {"fault": "link_drop", "duration_s": 3}
+        with ThreadPoolExecutor() as pool:
+            dropped = pool.submit(lambda: site.order(**drop))
+            wait_until(lambda: running.status()["outbox"]["stored"] == 1, "committed")
+            assert not site.drained(), "the acknowledgement must not have got through"
+            running.process.kill()
+            running.start()
+            dropped.result()
+        wait_until(site.drained, "recognised and acknowledged")
+        assert running.status()["outbox"]["stored"] == 0, "stored twice"
+        assert samples(port)["lora_edge_events_replayed_total"] >= 1
+        wait_until(lambda: running.pending() == 0, "forwarded")
+    assert len({frame["frame_id"] for frame in received(tmp_path)}) == 1
 
 
 def test_systemd_is_told(site: Boards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
