@@ -20,7 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-DEADLINE_S = 60.0
+from tests.scale import SCALE
+
+DEADLINE_S = 60.0 * SCALE
 
 
 def wait_until(
@@ -135,16 +137,25 @@ class Boards:
         return bool(answer["received"])
 
     def inject_surely(self, payload: bytes, concentrator: str = "board-1", radio: int = 0) -> None:
-        """Wait for a chip that listens: boards take a moment to be set up again."""
+        """Wait for a chip that listens, and for room: what overflows a board's ring is lost.
+
+        Boards take a moment to be set up again after they were gone.
+        """
+        if len(self.injected) % 50 == 0:
+            wait_until(lambda: self.unacknowledged() < 200, "the boards' rings have room")
         wait_until(lambda: self.inject(payload, concentrator, radio), "a chip listens")
 
     def balance(self) -> dict[str, Any]:
         """The boards' account."""
         return self.order(order="balance")
 
+    def unacknowledged(self) -> int:
+        """Events that the boards keep."""
+        return int(self.order(order="counts")["unacknowledged"])
+
     def drained(self) -> bool:
         """Whether every event was acknowledged."""
-        return int(self.order(order="counts")["unacknowledged"]) == 0
+        return self.unacknowledged() == 0
 
 
 @contextmanager
