@@ -66,6 +66,9 @@ async def supervise(
     Raises:
         Exception: whatever ``run`` raises that is neither transient nor permanent.
     """
+    # Templates of their own: equal lines are limited, and one child must not silence another.
+    failed_line = f"{name} failed: %s; next try in %.1f s"
+    parked_line = f"{name} is parked: %s; next try in %.0f s"
     while True:
         beat()
         started_at_us = now_us()
@@ -80,12 +83,12 @@ async def supervise(
             return
         if needs_a_person:
             delay_s = PARKED_RETRY_S
-            logger.error("%s is parked: %s; next try in %.0f s", name, fault, delay_s)
+            logger.error(parked_line, fault, delay_s)
         else:
             if now_us() - started_at_us >= SETTLED_US:
                 backoff.reset()
             delay_s = backoff.next_delay_s()
-            logger.warning("%s failed: %s; next try in %.1f s", name, fault, delay_s)
+            logger.warning(failed_line, fault, delay_s)
         parked(needs_a_person)
         await _wait(delay_s, beat, sleep)
         parked(False)

@@ -13,6 +13,8 @@ from edge.monitoring.health import Health
 
 logger = logging.getLogger(__name__)
 
+STATUS_EVERY_S = 5.0
+
 
 class Notifier:
     """Sends notifications, or does nothing where nobody listens. Never raises, never blocks."""
@@ -85,7 +87,7 @@ async def run_watchdog(
     now_us: Callable[[], int],
     sleep: Callable[[float], Awaitable[object]],
 ) -> None:
-    """Feed the watchdog at half its interval while everything that a restart can mend is alive.
+    """Feed the watchdog, and renew the status, while everything that a restart can mend is alive.
 
     Runs until it is cancelled; returns at once where no watchdog is asked for. While something is
     stuck it only says so: systemd then ends the process with SIGABRT and starts it again.
@@ -103,4 +105,4 @@ async def run_watchdog(
         if status != shown:
             notifier.status(status)
             shown = status
-        await sleep(notifier.watchdog_s / 2)
+        await sleep(min(notifier.watchdog_s / 2, STATUS_EVERY_S))

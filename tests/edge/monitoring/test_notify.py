@@ -114,14 +114,14 @@ def test_a_watchdog_that_is_meant_for_another_process_is_not_ours() -> None:
     assert (mine.watchdog_s, other.watchdog_s) == (30.0, None)
 
 
-async def test_the_watchdog_is_fed_at_half_its_interval_until_something_is_stuck(
+async def test_the_watchdog_is_fed_until_something_is_stuck(
     manager: ServiceManager,
 ) -> None:
     health = Health()
     health.store_works()
     health.concentrator_up("roof")
     health.beat("writer", 0)
-    time = FakeTime([0.0, 0.0, 0.0])
+    time = FakeTime([10.0, 10.0, 10.0])
 
     with pytest.raises(OutOfTime):
         await run_watchdog(
@@ -129,7 +129,7 @@ async def test_the_watchdog_is_fed_at_half_its_interval_until_something_is_stuck
         )
 
     # The writer's bound is 20 s: alive at 0 s and 15 s, stuck at 30 s and 45 s.
-    assert time.slept_s == [15.0, 15.0, 15.0]
+    assert time.slept_s == [5.0, 5.0, 5.0]
     assert manager.received() == [
         "WATCHDOG=1",
         "STATUS=ready",
