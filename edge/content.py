@@ -4,6 +4,7 @@ Nothing here drops a frame: what cannot be parsed, verified or decoded is kept r
 but for what it remembers: the replay windows of devices, ahead of their commit.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -14,6 +15,8 @@ from protocol.lorawan.device import DeviceTable, Opened
 from protocol.records.decoded import Decoded, PayloadDecoder
 from protocol.records.sensor_frame import FrameClass, FrameContent, Reception, Verified
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class RadioRule:
@@ -22,6 +25,9 @@ class RadioRule:
     payload: str
     frame_class: FrameClass
     any_crc: bool
+
+
+_NOT_CONFIGURED = RadioRule("raw", FrameClass.TELEMETRY, any_crc=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +82,11 @@ class ContentBuilder:
         self._windows: dict[str, ReplayWindow | None] = {}
 
     def rule(self, event: UplinkReceived) -> RadioRule:
-        """The rule of the radio that heard the event."""
-        return self._radios[event.concentrator, event.radio]
+        """The rule of the radio that heard the event.
+
+        A board may still hold what a radio heard that has since left the configuration.
+        """
+        return self._radios.get((event.concentrator, event.radio), _NOT_CONFIGURED)
 
     def build(self, receptions: tuple[UplinkReceived, ...]) -> Admitted:
         """Read one frame from its receptions, best first.
@@ -99,6 +108,7 @@ class ContentBuilder:
             return self._read(raw, rule)
         except Exception:
             # The one broad net of the data path: hostile bytes must not stop the service.
+            logger.exception("a frame is stored unread: %s", raw.phy_payload.hex())
             return Admitted(replace(raw, decode_error="internal"), {})
 
     def _read(self, raw: FrameContent, rule: RadioRule) -> Admitted:

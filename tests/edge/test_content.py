@@ -12,7 +12,7 @@ from edge.content import ContentBuilder, DeviceRule, RadioRule, window_key
 from protocol.lora.events import CrcStatus
 from protocol.lorawan.counter import ReplayWindow
 from protocol.lorawan.device import DeviceKeys, DeviceMode, DeviceTable
-from protocol.records.decoded import Label
+from protocol.records.decoded import Decoded, Label
 from protocol.records.decoders import decoder
 from protocol.records.sensor_frame import FrameClass, FrameContent, Measurement, Verified
 from tests.edge.uplinks import uplink
@@ -182,3 +182,30 @@ def test_any_bytes_are_kept(payload: str, phy: bytes) -> None:
     content = read(builder(payload=payload), phy)
     assert content.phy_payload == phy
     assert content.decode_error != "internal"
+
+
+def test_radio_that_left_the_configuration_is_stored_raw() -> None:
+    """Its board may hold what it heard before; the frame must be neither lost nor a crash."""
+    admitted = builder().build((uplink(bytes.fromhex(ABP["phy"]), radio=7),))
+    assert admitted.content.phy_payload.hex() == ABP["phy"]
+    assert admitted.content.receptions[0].radio == 7
+    assert admitted.content.message_type is None
+
+
+def test_error_of_ours_stores_the_frame_unread(caplog: pytest.LogCaptureFixture) -> None:
+    """A bug in a decoder costs the measurements, not the frame, and it is told."""
+
+    def broken(_payload: bytes, _f_port: int | None) -> Decoded:
+        raise ZeroDivisionError
+
+    faulty = ContentBuilder(
+        boot_id=bytes(16),
+        radios={("roof", 0): RadioRule("cbor", FrameClass.TELEMETRY, any_crc=False)},
+        devices={},
+        table=DeviceTable(()),
+        decode_cbor=broken,
+        committed_mark=lambda _key: None,
+    )
+    content = faulty.build((uplink(b"\x01"),)).content
+    assert (content.phy_payload, content.decode_error) == (b"\x01", "internal")
+    assert "ZeroDivisionError" in caplog.text
