@@ -6,6 +6,7 @@ one that worked is used and the faults are logged; without such a one the exit s
 
 import argparse
 import asyncio
+import ctypes
 import logging
 import os
 import signal
@@ -27,6 +28,8 @@ from edge.version import VERSION
 
 logger = logging.getLogger(__name__)
 
+_M_ARENA_MAX = -8  # malloc.h of glibc
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``run``."""
@@ -42,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run until told to stop."""
+    _share_one_heap()
     clock = SystemClock()
     metrics = Metrics(VERSION)
     with logging_to(
@@ -63,6 +67,13 @@ def run(arguments: argparse.Namespace) -> int:
             logger.critical("cannot start: %s", error)
             return FAILED
         return _run(start, identity, clock, metrics)
+
+
+def _share_one_heap() -> None:
+    """Keep glibc from giving each of our few threads a heap of its own, which costs 0.5 MB."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(_M_ARENA_MAX, 1)
 
 
 def _prepare(path: Path, metrics: Metrics) -> tuple[StartConfig, Identity]:
