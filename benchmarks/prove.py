@@ -42,12 +42,22 @@ class Step:
     shown: str = ""
 
 
+_PYTEST = r"^FAILED|^ERROR| (passed|failed) in "
+
 STEPS = (
     Step("demo, 5 minutes", "lora-edge demo --duration 300 --seed 7", r"^  [a-z]|lost|Nothing"),
     Step("replay of captured traffic", f"lora-edge demo --replay {CAPTURE}", r"^  [a-z]|Nothing"),
-    Step("delivery to a broker, kills and pulled plugs, 10 x", "SCALE=10 pytest -q tests/e2e"),
-    Step("kill -9 of the store, 10 x", "SCALE=10 pytest -q tests/edge/outbox/test_kill.py"),
-    Step("fuzzing and properties, 10 x", "SCALE=10 pytest -q tests/protocol --timeout 7200"),
+    Step(
+        "delivery to a broker, kills and pulled plugs, 10 x",
+        "SCALE=10 pytest -q tests/e2e",
+        _PYTEST,
+    ),
+    Step(
+        "kill -9 of the store, 10 x", "SCALE=10 pytest -q tests/edge/outbox/test_kill.py", _PYTEST
+    ),
+    Step(
+        "fuzzing and properties, 10 x", "SCALE=10 pytest -q tests/protocol --timeout 7200", _PYTEST
+    ),
     Step("memory, start-up, latency", "python -m benchmarks.gateway", r"^(floor|ready|mem| +\d)"),
 )
 
