@@ -28,10 +28,15 @@ async def open_port(path: str, baud: int) -> "SerialPort":
     """
     try:
         device = await asyncio.to_thread(_open_device, path, baud)
+        port = SerialPort(path)
+        try:
+            # It sets the port up once more, which fails if the plug has come out meanwhile.
+            transport = serial_asyncio.SerialTransport(asyncio.get_running_loop(), port, device)
+        except BaseException:
+            device.close()
+            raise
     except (serial.SerialException, OSError, ValueError, termios.error) as error:
         raise PortLost(_explain(path, error)) from error
-    port = SerialPort(path)
-    transport = serial_asyncio.SerialTransport(asyncio.get_running_loop(), port, device)
     # The transport itself says so in the next turn of the loop, too late for what is written now.
     port.connection_made(transport)
     return port

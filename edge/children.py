@@ -117,12 +117,16 @@ async def _drive(
                     if isinstance(event, ConcentratorStateChanged):
                         _note_state(service, event)
                     await service.ingest.events.put(event)
-        except (TransientDriverError, PermanentDriverError) as error:
+        except Exception as error:
             down = ConcentratorStateChanged(concentrator.name, LinkState.DOWN, str(error))
             _note_state(service, down)
             service.metrics.concentrator_reconnects.labels(concentrator.name).inc()
             await service.ingest.events.put(down)
-            raise
+            if isinstance(error, (TransientDriverError, PermanentDriverError)):
+                raise
+            # A fault of one driver must not make the other boards deaf.
+            logger.exception("driver %s failed in a way that nobody foresaw", concentrator.name)
+            raise TransientDriverError(f"fault of ours: {error!r}") from error
         finally:
             service.ingest.drivers.pop(concentrator.name, None)
 

@@ -105,7 +105,8 @@ class _Door:
                 request = await reader.readuntil(b"\n")
             await self._answer(request, writer)
             writer.close()
-            await writer.wait_closed()
+            async with asyncio.timeout(self._read_deadline_s):
+                await writer.wait_closed()
         except asyncio.LimitOverrunError:
             writer.write(_line({"error": f"a request has at most {MAX_REQUEST_BYTES} bytes"}))
             writer.close()

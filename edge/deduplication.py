@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from protocol.lora.events import UplinkReceived
+from protocol.lora.events import CrcStatus, UplinkReceived
 
 SAME_TRANSMISSION_US = 500_000
 HOLD_US = 200_000
@@ -33,11 +33,15 @@ class HeldFrame:
         )
 
     def best_first(self) -> tuple[UplinkReceived, ...]:
-        """Highest SNR first, then strongest."""
+        """Intact ones first, then highest SNR, then strongest."""
         return tuple(
             sorted(
                 self.receptions,
-                key=lambda r: (-999.0 if r.snr_db is None else r.snr_db, r.rssi_dbm),
+                key=lambda r: (
+                    r.crc_status is CrcStatus.OK,
+                    -999.0 if r.snr_db is None else r.snr_db,
+                    r.rssi_dbm,
+                ),
                 reverse=True,
             )
         )

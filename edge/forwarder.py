@@ -124,6 +124,14 @@ class _Forwarder:
             self._metrics.upstream_errors.labels(self._name, kind).inc()
             self._failed(str(error))
             raise
+        except StoreError:
+            raise
+        except Exception as error:
+            # A fault of one adapter must end neither the data path nor the other upstreams.
+            logger.exception("upstream %s failed in a way that nobody foresaw", self._name)
+            self._metrics.upstream_errors.labels(self._name, "permanent").inc()
+            self._failed(f"fault of ours: {error!r}")
+            raise PermanentUpstreamError(f"fault of ours: {error!r}") from error
         finally:
             connected.set(0)
 

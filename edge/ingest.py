@@ -34,6 +34,7 @@ from protocol.records.sensor_frame import Verified
 logger = logging.getLogger(__name__)
 
 QUEUE_SIZE = 1024
+READY_SIZE = 8192  # what 32 boards may send before we have committed the first of it
 _MAX_GROUP = 256
 _CRC_DROPS = {CrcStatus.BAD: DropReason.CRC_BAD, CrcStatus.MISSING: DropReason.CRC_MISSING}
 
@@ -59,7 +60,7 @@ class Ingest:
         default_factory=lambda: asyncio.Queue(maxsize=QUEUE_SIZE)
     )
     ready: asyncio.Queue[ReadyGroup] = field(
-        default_factory=lambda: asyncio.Queue(maxsize=QUEUE_SIZE)
+        default_factory=lambda: asyncio.Queue(maxsize=READY_SIZE)
     )
     drivers: dict[str, Driver] = field(default_factory=dict)
     status: dict[str, ConcentratorStateChanged] = field(default_factory=dict)

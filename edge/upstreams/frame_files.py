@@ -160,12 +160,14 @@ class FrameFiles:
             self._write_list()
 
     def _listed(self) -> list[str]:
+        found = self._directory.glob(f"*{self._format.suffix}")
+        by_time = [path.name for path in sorted(found, key=lambda path: path.stat().st_mtime_ns)]
         try:
-            return (self._directory / _INDEX).read_text().split()
-        except FileNotFoundError:
-            # Without the list, times are the best guess.
-            found = self._directory.glob(f"*{self._format.suffix}")
-            return [path.name for path in sorted(found, key=lambda path: path.stat().st_mtime_ns)]
+            listed = (self._directory / _INDEX).read_text().split()
+        except (FileNotFoundError, UnicodeDecodeError):
+            listed = []
+        # Without the list, or where a power cut has damaged it, times are the best guess.
+        return listed if set(by_time) <= set(listed) else by_time
 
     def _write_list(self) -> None:
         new = self._directory / f"{_INDEX}.new"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 _SAMPLES = 16
 _DRIFT_PPM = 500  # more than any crystal drifts
-_LONGEST_US = 1 << 56  # no counter has run for 2,000 years: a faulty board stays within 64 bits
+_LONGEST_US = 1 << 45  # no board waits for 13 months: a faulty counter makes no absurd dates
 
 
 @dataclass(frozen=True, slots=True)

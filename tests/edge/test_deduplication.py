@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.deduplication import HOLD_US, SAME_TRANSMISSION_US, Deduplicator
-from protocol.lora.events import EventOrigin, UplinkReceived
+from protocol.lora.events import CrcStatus, EventOrigin, UplinkReceived
 from tests.edge.uplinks import BOARD_A, BOARD_B, numbered, uplink
 
 CHANNEL = (921_400_000, 9, 125_000)
@@ -145,3 +145,12 @@ def test_events_without_origin_are_held_too() -> None:
     held.add(uplink(), NOW)
     held.add(numbered(1), NOW - HOLD_US)
     assert len(held.release(NOW)) == 1
+
+
+def test_intact_copy_stands_before_a_damaged_one() -> None:
+    """Where damaged frames are stored as well, the good copy is the one to be read."""
+    held = both_radios()
+    held.add(uplink(radio=0, snr_db=9.0, crc_status=CrcStatus.BAD), NOW)
+    held.add(uplink(radio=1, snr_db=3.0), NOW)
+    (frame,) = held.release(NOW)
+    assert [event.radio for event in frame.best_first()] == [1, 0]

@@ -336,18 +336,22 @@ class TestFaults:
         assert site.receiver.batches == [[0, 1, 2], [1, 2]]
         assert set(site.parked_while_asleep) == {1}
 
-    async def test_a_fault_of_ours_is_not_hidden(self, site: Site) -> None:
-        """It ends the service, and systemd starts a fresh one; nothing was acknowledged."""
+    async def test_a_fault_of_ours_parks_this_upstream_alone(
+        self, site: Site, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """It is logged with its traceback, nothing is acknowledged, and it is tried again."""
         await append(site, 1)
 
         async def broken(_batch: Batch) -> SendResult:
             raise KeyError("ours")
 
         site.receiver.sends = [broken]
-        with pytest.raises(KeyError, match="ours"):
-            await site.run()
-        assert site.receiver.open_connections == 0
-        assert await pending(site.outbox) == [0]
+        async with site.forwarding():
+            await site.delivered()
+        assert set(site.parked_while_asleep) == {1}
+        assert site.metric("lora_edge_upstream_errors_total", kind="permanent") == 1
+        assert "KeyError: 'ours'" in caplog.text
+        assert await pending(site.outbox) == []
 
 
 class TestTick:
