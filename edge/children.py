@@ -208,7 +208,7 @@ async def _control(service: Service) -> None:
 def beat_of_store(service: Service) -> None:
     """The writer lives; say also whether it can commit."""
     service.health.beat("writer", service.clock.boottime_us())
-    if service.metrics.registry.get_sample_value("lora_edge_outbox_degraded"):
+    if service.outbox.fault is not None:
         service.health.store_failed("commits fail")
     else:
         service.health.store_works()

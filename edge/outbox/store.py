@@ -74,6 +74,11 @@ class Outbox:
         """8 random bytes that new frames carry in their identity."""
         return self._contents.epochs[-1].epoch
 
+    @property
+    def fault(self) -> StoreError | None:
+        """Why nothing can be committed at present, or None."""
+        return self._writer.fault
+
     def mark(self, key: str) -> bytes | None:
         """Look up a committed mark."""
         return self._contents.marks.get(key)
