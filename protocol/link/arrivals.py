@@ -62,6 +62,9 @@ class Arrivals:
         """Note the arrival of an event."""
         if number < self._expected:
             self.repeat(now_us)  # perhaps our last one was lost
+            # The board is on its way to what we lack. On a slow line that may take longer than two
+            # heartbeats, and a board that is asked again begins anew.
+            self._stalled_at_heartbeat = False
             return Arrival.DUPLICATE
         if number > self._expected:
             self._ask_to_go_back(now_us)
@@ -81,7 +84,7 @@ class Arrivals:
             self.repeat(now_us)
 
     def check_tail(self, last_number: int, now_us: int) -> None:
-        """Notice lost events that no later event gives away: two heartbeats without progress.
+        """Notice lost events that no later event gives away: two heartbeats without an event.
 
         ``last_number`` is that of the board's newest event, as its heartbeat tells.
         """

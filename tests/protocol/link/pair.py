@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 
 from protocol.link import messages as m
 from protocol.link.board_session import BoardEvent, BoardSession, RequestReceived
@@ -65,9 +66,11 @@ class Pair:
     board_events: list[BoardEvent] = field(default_factory=list)
     to_host: Line = good_line
     to_board: Line = good_line
+    bytes_per_s: float = inf
 
     def __post_init__(self) -> None:
         self._nonce = 0
+        self._line_free_at_us = 0.0
         self.host = HostSession(window=self.window, new_nonce=self._next_nonce, now_us=0)
         self.board = self.new_board(self.hello)
 
@@ -86,8 +89,8 @@ class Pair:
         """Let both ends act once at the present time."""
         self.host.handle_timer(self.now_us)
         self.board.handle_timer(self.now_us)
-        while (frame := self.board.next_frame(self.now_us)) is not None:
-            self.host.receive(self.to_host(frame.data), self.now_us)
+        while (frame := self._next_frame()) is not None:
+            self.host.receive(self.to_host(frame), self.now_us)
         self._take_host_events()
         data = self.host.bytes_to_send()
         if data:
@@ -119,6 +122,17 @@ class Pair:
     def lost_reasons(self) -> list[str]:
         """Why sessions ended."""
         return [event.reason for event in self.host_events if isinstance(event, SessionLost)]
+
+    def _next_frame(self) -> bytes | None:
+        """What the board puts on the line now, if that has room for more."""
+        if self._line_free_at_us > self.now_us:
+            return None
+        frame = self.board.next_frame(self.now_us)
+        if frame is None:
+            return None
+        begin_us = max(self._line_free_at_us, self.now_us - 10 * MS)
+        self._line_free_at_us = begin_us + len(frame.data) / self.bytes_per_s * SECOND
+        return frame.data
 
     def _take_host_events(self) -> None:
         while (event := self.host.next_event()) is not None:
