@@ -239,8 +239,10 @@ async def test_noise_comes_from_the_seed(tmp_path: Path) -> None:
         directory.mkdir()
         roof = Roof(directory)
         roof.concentrator.start()
-        roof.concentrator._power_off()  # nothing but noise on the line
         host = LineHost(roof.concentrator.link)
+        await until(lambda host=host: host.raw.endswith(b"\0"))  # type: ignore[misc]
+        roof.concentrator._power_off()  # nothing but noise on the line from here on
+        host.raw.clear()
         await roof.concentrator._make_noise(0.1)
         await until(lambda host=host: len(host.raw) > 200)  # type: ignore[misc]
         heard.append(bytes(host.raw[:200]))
