@@ -251,6 +251,7 @@ class BridgeDriver:
             ),
             newest=EventOrigin(self._hello.unique_id, self._hello.boot_id, heartbeat.last_number),
             ring_used=heartbeat.ring_used,
+            ring_capacity=self._hello.ring_capacity,
             ring_overflow=heartbeat.ring_overflow,
             link_rejects={reason.value: count for reason, count in session.rejects.items()},
             temperature_celsius=None if temperature is None else temperature / 100,

@@ -19,7 +19,6 @@ from edge.gateway_status import GatewayStatus
 from edge.monitoring.health import Health
 from edge.monitoring.metrics import Metrics
 from edge.monitoring.notify import Notifier
-from edge.outbox.admission import OutboxSettings
 from edge.outbox.store import open_outbox
 from edge.version import VERSION
 
@@ -64,18 +63,12 @@ async def run(
         health.concentrator_down(concentrator.name, "not connected yet")
     for upstream in config.upstreams:
         metrics.register_upstream(upstream.name)
-    settings = OutboxSettings(
-        max_bytes=config.outbox.max_bytes,
-        max_age_s=config.outbox.max_age_s,
-        commit_linger_s=config.outbox.commit_linger_s,
-        upstreams=tuple(upstream.name for upstream in config.upstreams),
-    )
     async with open_outbox(
         config.gateway.state_dir / "outbox.db",
         gateway=gateway,
         new_epoch=new_epoch,
         clock=clock,
-        settings=settings,
+        settings=config.outbox.settings(config.upstreams),
         metrics=metrics,
     ) as outbox:
         ingest = build_ingest(config, clock=clock, metrics=metrics, outbox=outbox)

@@ -16,7 +16,7 @@ from edge.control import ControlSocketError, serve_control
 from edge.control_handlers import control_handlers
 from edge.forwarder import run_forwarder
 from edge.gateway_status import GatewayStatus
-from edge.ingest import Ingest, run_commit, run_ingest
+from edge.ingest import Ingest, run_acknowledge, run_commit, run_ingest
 from edge.monitoring.health import Health
 from edge.monitoring.heartbeat import run_heartbeat
 from edge.monitoring.http_server import ListenError, serve_http
@@ -57,6 +57,7 @@ def children(service: Service, new_driver: Callable[[str], DriverFactory]) -> di
     tasks: dict[str, Child] = {
         "ingest": run_ingest(service.ingest),
         "commit": run_commit(service.ingest, service.outbox),
+        "acknowledge": run_acknowledge(service.ingest),
         "control": _supervised(service, "control", partial(_control, service), ControlSocketError),
         "heartbeat": run_heartbeat(
             beat=lambda: service.health.beat("loop", now_us()),

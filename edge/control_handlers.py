@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from edge.control import Handler, RequestError
+from edge.control_store import store_handlers
 from edge.outbox.admission import OutboxStatistics
+from edge.outbox.store import Outbox
 from protocol.records.sensor_frame import FrameId, SensorFrame, SensorFrameError
 from protocol.records.sensor_frame_json import to_json_object
 
@@ -90,9 +92,7 @@ class FrameQuery:
         return frame.received_at.unix_us < self.since_us - _DISORDER_US
 
 
-def control_handlers(
-    store: FrameStore, status: Callable[[], dict[str, object]]
-) -> dict[str, Handler]:
+def control_handlers(store: Outbox, status: Callable[[], dict[str, object]]) -> dict[str, Handler]:
     """Handlers by command."""
 
     async def answer_status(_request: dict[str, object]) -> AsyncIterator[dict[str, object]]:
@@ -105,7 +105,12 @@ def control_handlers(
         frame = await _find(store, request.get("frame_id"))
         yield {"frame": to_json_object(frame)}
 
-    return {"status": answer_status, "frames": answer_frames, "frame": answer_frame}
+    return {
+        "status": answer_status,
+        "frames": answer_frames,
+        "frame": answer_frame,
+        **store_handlers(store),
+    }
 
 
 def parse_query(request: dict[str, object]) -> FrameQuery:

@@ -36,6 +36,7 @@ def build_ingest(config: Config, *, clock: Clock, metrics: Metrics, outbox: Outb
         tracker=EventTracker(outbox.mark),
         metrics=metrics,
         clock=clock,
+        relieve=outbox.release_uncommitted,
     )
 
 

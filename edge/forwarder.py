@@ -23,7 +23,6 @@ from edge.upstreams.base import (
     Upstream,
     UpstreamError,
 )
-from protocol.lora.events import DropReason
 from protocol.records.sensor_frame import FrameId
 
 logger = logging.getLogger(__name__)
@@ -184,7 +183,7 @@ class _Forwarder:
             gauge.set(wall.unix_us / 1e6)
 
     async def _reject(self, result: SendResult) -> None:
-        """Pass over what the receiver will never take, or nothing behind it would be sent."""
+        """Set aside what the receiver will never take, or nothing behind it would be sent."""
         if not result.rejected:
             return
         frame_id, reason = next(iter(result.rejected.items()))
@@ -195,7 +194,5 @@ class _Forwarder:
             frame_id,
             reason,
         )
-        await self._outbox.acknowledge(self._name, result.rejected)
         self._metrics.upstream_frames_rejected.labels(self._name).inc(len(result.rejected))
-        dropped = self._metrics.frames_dropped.labels(DropReason.DEAD_LETTER.value)
-        dropped.inc(len(result.rejected))
+        await self._outbox.bury(self._name, result.rejected)

@@ -84,6 +84,13 @@ class GatewayStatus:
             "bytes": statistics.bytes,
             "limit_bytes": self.config.outbox.max_bytes,
             "uncommitted": statistics.uncommitted,
+            "classes": {
+                frame_class.value: {"frames": frames, "bytes": size_bytes}
+                for frame_class, (frames, size_bytes) in statistics.by_class.items()
+            },
+            "dead_letters": statistics.dead_letters,
+            "fault": None if self.outbox.fault is None else str(self.outbox.fault),
+            "salvaging": self.outbox.is_salvaging,
             "dropped": self._sample("lora_edge_frames_dropped_total"),
         }
 

@@ -1,15 +1,16 @@
 """From radio events to committed frames, and back to the boards as acknowledgements.
 
-Two loops: :func:`run_ingest` takes events in, recognises, merges and reads them;
-:func:`run_commit` appends what is ready to the outbox and acknowledges it afterwards. What one loop
-hands to the other is bounded by the windows granted to the boards.
+Three loops: :func:`run_ingest` takes events in, recognises, merges and reads them;
+:func:`run_commit` hands what is ready to the outbox; :func:`run_acknowledge` waits for the commit
+and acknowledges it to the boards. What one loop hands to the next is bounded by the windows granted
+to the boards.
 """
 
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from drivers.base import Driver
 from edge.clock import Clock
@@ -49,7 +50,10 @@ class ReadyGroup:
 
 @dataclass(slots=True)
 class Ingest:
-    """State of the data path between the drivers and the outbox. One task uses it."""
+    """State of the data path between the drivers and the outbox.
+
+    ``relieve`` is called when a board is about to run out of room.
+    """
 
     builder: ContentBuilder
     deduplicator: Deduplicator
@@ -62,6 +66,10 @@ class Ingest:
     ready: asyncio.Queue[ReadyGroup] = field(
         default_factory=lambda: asyncio.Queue(maxsize=READY_SIZE)
     )
+    committing: asyncio.Queue[tuple[ReadyGroup, asyncio.Future[Sequence[int]]]] = field(
+        default_factory=lambda: asyncio.Queue(maxsize=READY_SIZE)
+    )
+    relieve: Callable[[], None] = lambda: None
     drivers: dict[str, Driver] = field(default_factory=dict)
     status: dict[str, ConcentratorStateChanged] = field(default_factory=dict)
     heartbeats: dict[str, Heartbeat] = field(default_factory=dict)
@@ -87,7 +95,7 @@ class Ingest:
         events = tuple(event for frame in held for event in frame.receptions)
         *others, last = (self._admission(frame) for frame in held)
         # One transaction takes them all, so the boards' marks need to be written once, at the end.
-        last = Admission(last.content, {**last.marks, **self.tracker.marks(events)})
+        last = replace(last, marks={**last.marks, **self.tracker.marks(events)})
         return ReadyGroup((*others, last), events)
 
     async def drain(self) -> None:
@@ -140,7 +148,12 @@ class Ingest:
     def _admission(self, frame: HeldFrame) -> Admission:
         admitted = self.builder.build(frame.best_first())
         self._count_content(admitted)
-        return Admission(admitted.content, admitted.marks)
+        try:
+            return Admission.of(admitted.content, admitted.marks)
+        except ValueError:
+            logger.exception("a frame is stored without what was read of it")
+            bare = replace(admitted.content, measurements=(), decode_error="internal")
+            return Admission.of(bare, admitted.marks)
 
     def _count_content(self, admitted: Admitted) -> None:
         content = admitted.content
@@ -170,6 +183,8 @@ class Ingest:
                 tracker.ring_overflow = heartbeat.ring_overflow
                 self.metrics.frames_dropped.labels(DropReason.RING_OVERFLOW.value).inc(overflow)
                 logger.warning("ring overflow concentrator=%s frames=%d", name, overflow)
+        if heartbeat.ring_used * 4 >= heartbeat.ring_capacity * 3 > 0:
+            self.relieve()
         self._measure_heartbeat(heartbeat)
 
     def _measure_heartbeat(self, heartbeat: Heartbeat) -> None:
@@ -233,17 +248,22 @@ async def run_ingest(ingest: Ingest) -> None:
 
 
 async def run_commit(ingest: Ingest, outbox: Outbox) -> None:
-    """Append what is ready, then acknowledge it to the boards.
+    """Hand what is ready to the outbox, in order, without waiting for its commit.
 
-    Everything that is ready at one moment goes into one transaction: while it is being committed
-    the next one gathers.
+    While one group is being committed the next ones gather there, and go into one transaction.
     """
     while True:
-        groups = [await ingest.ready.get()]
-        while not ingest.ready.empty() and len(groups) < _MAX_GROUP:
-            groups.append(ingest.ready.get_nowait())
-        await outbox.append(*(admission for group in groups for admission in group.admissions))
-        for group in groups:
-            for event in group.events:
-                ingest.dispose(event)
-            ingest.ready.task_done()
+        group = await ingest.ready.get()
+        await outbox.room_in_memory()
+        await ingest.committing.put((group, outbox.offer(group.admissions)))
+
+
+async def run_acknowledge(ingest: Ingest) -> None:
+    """Acknowledge to the boards what is committed."""
+    while True:
+        group, committed = await ingest.committing.get()
+        await committed
+        for event in group.events:
+            ingest.dispose(event)
+        ingest.committing.task_done()
+        ingest.ready.task_done()

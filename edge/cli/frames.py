@@ -1,10 +1,15 @@
-"""List, show, count, export or follow stored frames.
+"""List, show, count, export or follow stored frames; verify, back up and restore the store.
 
   lora-edge frames                     the newest 20, one a line
   lora-edge frames --follow            the newest 20, then each new one as it is stored
   lora-edge frames show 70000          all about one frame, by its number or its frame id
   lora-edge frames count --since 1d
   lora-edge frames export --device flood-cam-le-01 --format csv --output frames.csv
+  lora-edge frames verify              check the whole store; --file FILE checks a backup
+  lora-edge frames backup FILE         copy the whole store, while the service runs or not
+  lora-edge frames restore FILE        put a backup in place, while the service is stopped
+  lora-edge frames dead-letters        what upstreams refused, with their reasons
+  lora-edge frames requeue 7           send dead letter 7 again; all = every one
 
 Times without a zone are local ones. Frames received before the clock was first synchronised are
 shown with their uptime, and are left out where --since or --until is given.
@@ -24,6 +29,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from edge.cli import backup, dead_letters, verify
 from edge.cli.control_client import ControlError, NotRunning, ask
 from edge.cli.frame_text import CSV_COLUMNS, csv_cells, csv_row, details_of, line_of
 from edge.cli.location import add_config_option, locate
@@ -34,9 +40,30 @@ from edge.config.fields import parse_duration_s
 from protocol.records.sensor_frame_codec import encode
 from protocol.records.sensor_frame_json import from_json_object
 
-ACTIONS = ("list", "show", "count", "export")
+LISTS = ("list", "show", "count", "export")
+STORE_ACTIONS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "verify": verify.run,
+    "backup": backup.run_backup,
+    "restore": backup.run_restore,
+    "dead-letters": dead_letters.run_list,
+    "requeue": dead_letters.run_requeue,
+}
+ACTIONS = (*LISTS, *STORE_ACTIONS)
+_ARGUMENTS = {
+    "show": "the ID of a frame",
+    "backup": "a FILE",
+    "restore": "a FILE",
+    "requeue": "the number of a dead letter, or all",
+}
 FORMATS = ("text", "json", "csv", "cbor")
+_OPTIONS_OF_ONE = {
+    "file": "verify",
+    "force": "backup",
+    "replace": "restore",
+    "upstream": "requeue",
+}
 NEWEST = 20
+_NUMBER_DIGITS = 18
 
 Answers = Iterator[dict[str, Any]]
 
@@ -44,7 +71,12 @@ Answers = Iterator[dict[str, Any]]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``frames``."""
     parser.add_argument("action", nargs="?", choices=ACTIONS, default="list", help="default: list")
-    parser.add_argument("frame", nargs="?", metavar="ID", help="show: a frame's number or id")
+    parser.add_argument(
+        "argument",
+        nargs="?",
+        metavar="ID|FILE|N",
+        help="show: a frame's number or id; backup, restore: a file; requeue: a number, or all",
+    )
     add_config_option(parser)
     parser.add_argument("-f", "--follow", action="store_true", help="go on with new frames")
     parser.add_argument(
@@ -62,6 +94,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--json", action="store_const", const="json", dest="format", help="same as --format json"
     )
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: the terminal")
+    store = parser.add_argument_group("of the actions on the whole store")
+    store.add_argument("--file", type=Path, metavar="FILE", help="verify: this store, a backup")
+    store.add_argument("--force", action="store_true", help="backup: write over FILE")
+    store.add_argument(
+        "--replace", action="store_true", help="restore: put the present store aside"
+    )
+    store.add_argument("--upstream", metavar="NAME", help="requeue: only what this one refused")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -69,6 +108,8 @@ def run(arguments: argparse.Namespace) -> int:
     if fault := _usage_fault(arguments):
         print(f"lora-edge frames: {fault} (see --help)", file=sys.stderr)
         return USAGE
+    if arguments.action in STORE_ACTIONS:
+        return STORE_ACTIONS[arguments.action](arguments)
     answers = _answers(arguments.config, _request(arguments))
     try:
         if arguments.action == "count":
@@ -88,14 +129,41 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _usage_fault(arguments: argparse.Namespace) -> str:
-    if (arguments.action == "show") != (arguments.frame is not None):
-        return "show needs the ID of a frame, and only show takes one"
+    if fault := _argument_fault(arguments):
+        return fault
+    for option, action in _OPTIONS_OF_ONE.items():
+        if getattr(arguments, option) and arguments.action != action:
+            return f"--{option} is an option of {action}"
+    if arguments.action in STORE_ACTIONS:
+        return _store_usage_fault(arguments)
     if arguments.follow and arguments.action not in ("list", "export"):
         return f"{arguments.action} cannot follow"
     if arguments.follow and arguments.until is not None:
         return "--follow has no --until"
     if _format(arguments) == "cbor" and arguments.output is None and sys.stdout.isatty():
         return "cbor is not for terminals: give --output FILE, or a pipe"
+    return ""
+
+
+def _argument_fault(arguments: argparse.Namespace) -> str:
+    wanted = _ARGUMENTS.get(arguments.action)
+    if (wanted is None) == (arguments.argument is None):
+        return ""
+    if wanted is None:
+        return f"{arguments.action} takes no {arguments.argument}"
+    return f"{arguments.action} needs {wanted}"
+
+
+def _store_usage_fault(arguments: argparse.Namespace) -> str:
+    number = str(arguments.argument)
+    is_number = number.isascii() and number.isdecimal() and len(number) < _NUMBER_DIGITS
+    if arguments.action == "requeue" and number != "all" and not is_number:
+        return f"{number} is no number of a dead letter"
+    if arguments.format not in (None, "text", "json"):
+        return f"{arguments.action} has no --format {arguments.format}"
+    asks_for_frames = (arguments.since, arguments.until, arguments.device, arguments.limit)
+    if arguments.follow or arguments.output or any(one is not None for one in asks_for_frames):
+        return f"{arguments.action} is about the whole store: it has no such option"
     return ""
 
 
@@ -106,7 +174,7 @@ def _format(arguments: argparse.Namespace) -> str:
 
 def _request(arguments: argparse.Namespace) -> dict[str, object]:
     if arguments.action == "show":
-        return {"command": "frame", "frame_id": arguments.frame}
+        return {"command": "frame", "frame_id": arguments.argument}
     limit = arguments.limit
     if limit is None and arguments.action == "list" and arguments.since is None:
         limit = NEWEST

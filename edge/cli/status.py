@@ -87,8 +87,28 @@ def _outbox(outbox: Part, style: Style) -> list[str]:
         f" {size(outbox['limit_bytes'])}; {outbox['stored']} stored since the start,"
         f" {outbox['uncommitted']} not yet committed"
     )
-    dropped = outbox["dropped"]
-    return [text, *([style.paint(f"{dropped} frames dropped", "red")] if dropped else [])]
+    lines = [text, *_classes(outbox.get("classes", {}))]
+    if outbox.get("fault"):
+        fault = printable(outbox["fault"])
+        lines.append(style.paint(f"the outbox cannot commit, frames wait: {fault}", "red"))
+    if outbox.get("salvaging"):
+        lines.append(style.paint("frames are being salvaged from a damaged store", "yellow"))
+    if outbox.get("dead_letters"):
+        text = f"{outbox['dead_letters']} dead letters: lora-edge frames dead-letters"
+        lines.append(style.paint(text, "yellow"))
+    if outbox["dropped"]:
+        lines.append(style.paint(f"{outbox['dropped']} frames dropped", "red"))
+    return lines
+
+
+def _classes(classes: Mapping[str, Part]) -> list[str]:
+    """By class, if there is more than one."""
+    parts = [
+        f"{name} {kept['frames']} in {size(kept['bytes'])}"
+        for name, kept in classes.items()
+        if kept["frames"]
+    ]
+    return [f"        {', '.join(parts)}"] if len(parts) > 1 else []
 
 
 def _upstreams(upstreams: Sequence[Part], style: Style) -> list[str]:

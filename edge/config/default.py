@@ -84,6 +84,10 @@ def _upstream(kind: str) -> Iterator[str]:
     yield "#[[upstream]]"
     yield f'#name = "{kind}"'
     yield f'#kind = "{kind}"'
+    for field in fields(UpstreamConfig):
+        key = key_of(field)
+        if key is not None and key not in ("name", "kind"):
+            yield from _key(UpstreamConfig, field, key)
     try:
         options = upstream_factory(kind).Options
     except ImportError as error:

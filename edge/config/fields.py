@@ -131,6 +131,14 @@ def _read_path(value: object) -> Path:
     raise ValueError("must be an absolute path")
 
 
+def _read_start(value: object) -> str:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 63:
+        return str(value)
+    if isinstance(value, str) and re.fullmatch(r"oldest|now|[1-9][0-9]{0,17}", value):
+        return str(value)
+    raise ValueError('must be "oldest", "now" or the number of a frame')
+
+
 DURATION = Notation(parse_duration_s, format_duration)
 SIZE = Notation(parse_size, int)
 ADDRESS = Notation(_read_address, str)
@@ -138,6 +146,7 @@ GATEWAY_ID = Notation(_read_gateway_id, str)
 REGION = Notation(_read_region, str)
 NAME = Notation(_read_name, str)
 UNIQUE_ID = Notation(_read_unique_id, str)
+START = Notation(_read_start, str)
 DEV_ADDR = _hexadecimal(4)
 SESSION_KEY = _hexadecimal(16)
 ABSOLUTE_PATH = Notation(_read_path, str)

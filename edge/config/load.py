@@ -11,6 +11,7 @@ from edge.config.checks import check
 from edge.config.document import Document, read_document
 from edge.config.environment import override, overrides
 from edge.config.faults import ConfigError, Fault, KeyPath
+from edge.config.fields import key_of
 from edge.config.keys import add_keys
 from edge.config.model import Config, GatewayConfig, UpstreamConfig
 from edge.config.reader import BAD, Bad, Reader
@@ -66,16 +67,17 @@ def load_document(document: Document, variables: Mapping[str, str]) -> LoadedCon
 
 
 def _read_upstream(reader: Reader, raw: Any, path: KeyPath) -> UpstreamConfig | Bad:
-    """``name`` and ``kind`` are ours, all other keys belong to the options of the kind."""
+    """The keys of :class:`UpstreamConfig` are ours, all others belong to the kind's options."""
     if not isinstance(raw, dict):
         return reader.table(UpstreamConfig, raw, path)
-    own = {key: value for key, value in raw.items() if key in ("name", "kind")}
+    ours = tuple(filter(None, map(key_of, dataclasses.fields(UpstreamConfig))))
+    own = {key: value for key, value in raw.items() if key in ours}
     upstream = reader.table(UpstreamConfig, own, path)
     options_class = _options_class(reader, own.get("kind"), path)
     if options_class is None:
         return BAD
     others = {key: value for key, value in raw.items() if key not in own}
-    options = reader.table(options_class, others, path, also_known=("name", "kind"))
+    options = reader.table(options_class, others, path, also_known=ours)
     if upstream is BAD or options is BAD:
         return BAD
     complete = dataclasses.replace(upstream, options=options)

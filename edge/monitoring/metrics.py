@@ -16,6 +16,7 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
+from edge.outbox.errors import ERROR_KINDS
 from protocol.lora.events import CrcStatus, DropReason
 from protocol.records.sensor_frame import FrameClass
 
@@ -141,6 +142,48 @@ class Metrics:
             (),
             (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024),
         )
+        self.outbox_class_frames = self._gauge(
+            "outbox_class_frames", "Frames in the outbox, by class.", ("class",)
+        )
+        self.outbox_class_bytes = self._gauge(
+            "outbox_class_bytes", "What the frames of a class take on disk.", ("class",)
+        )
+        for frame_class in FrameClass:
+            self.outbox_class_frames.labels(frame_class.value)
+            self.outbox_class_bytes.labels(frame_class.value)
+        self.outbox_dead_letters = self._gauge(
+            "outbox_dead_letters", "Frames that upstreams refused, kept for a person to look at."
+        )
+        self.outbox_device_bytes = self._counter(
+            "outbox_device_bytes", "Bytes written to the card by the outbox, WAL and checkpoints."
+        )
+        self.outbox_checked_packs = self._counter(
+            "outbox_checked_packs", "Rows of frames whose checksums the daily check has verified."
+        )
+        self.outbox_last_check_timestamp = self._gauge(
+            "outbox_last_check_timestamp_seconds",
+            "When the last check of the whole outbox ended, 0 if none has since the start.",
+        )
+        self.outbox_errors = self._counter(
+            "outbox_errors", "Failed attempts to use the store, by kind.", ("kind",)
+        )
+        for kind in ERROR_KINDS:
+            self.outbox_errors.labels(kind)
+        self.outbox_recoveries = self._counter(
+            "outbox_recoveries", "Times a damaged store was set aside and a fresh one begun."
+        )
+        self.outbox_salvaged_frames = self._counter(
+            "outbox_salvaged_frames", "Frames brought over from damaged stores."
+        )
+        self.outbox_released_frames = self._counter(
+            "outbox_released_frames",
+            "Frames no longer kept for an upstream that is gone or too far behind.",
+            ("upstream",),
+        )
+        self.outbox_acknowledged_uncommitted = self._counter(
+            "outbox_acknowledged_uncommitted_frames",
+            "Frames taken from boards that ran out of room while the store could not commit them.",
+        )
         self.outbox_degraded = self._gauge(
             "outbox_degraded", "1 while the store cannot commit (full, read-only, failing)."
         )
@@ -178,6 +221,9 @@ class Metrics:
         self.clock_synchronised = self._gauge(
             "clock_synchronised", "1 while the wall clock is synchronised."
         )
+        self.clock_steps = self._counter(
+            "clock_steps", "Times the wall clock was set by more than drift explains."
+        )
         self.event_loop_lag_seconds = self._histogram(
             "event_loop_lag_seconds", "How late the event loop ran a timer.", (), _SECONDS
         )
@@ -196,6 +242,7 @@ class Metrics:
         """Export every series of one upstream as 0 from the start."""
         self.outbox_pending_frames.labels(upstream)
         self.outbox_oldest_pending_age.labels(upstream)
+        self.outbox_released_frames.labels(upstream)
         self.upstream_connected.labels(upstream)
         self.upstream_frames_acknowledged.labels(upstream)
         self.upstream_frames_rejected.labels(upstream)

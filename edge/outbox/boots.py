@@ -1,82 +1,190 @@
-"""Boots of the host, and what their uptime clocks mean in wall-clock time.
+"""Boots of the host, what their uptime clocks mean in wall-clock time, and how old rows are.
 
-Rows carry a boot and CLOCK_BOOTTIME. Once the wall clock is synchronised, the offset between the
-two dates every row of that boot, also those written before.
+Rows carry a boot and CLOCK_BOOTTIME, never Unix time. When a row is read, the anchors of its boot
+date it, also if the clock was synchronised only later; see :mod:`edge.outbox.anchors`. A boot's
+clock says nothing about another boot.
+
+Age counts uptime and nothing else: the rest of the row's own boot, all boots since, and this one.
+It would be more to add the time for which the host was off, but only a wall clock tells that, and
+a wall clock may be years ahead for hours with a time server that vouches for it. What expires is
+gone for good, while a frame kept too long only takes room, and room has a bound of its own. A host
+that is off hears nothing either. So no clock, right or wrong, makes a row expire.
 """
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
+from edge.outbox.anchors import ANCHOR_INTERVAL_US, Anchor, ClockHistory, Learned
 from protocol.records.sensor_frame import WallTime
 
-_STEP_US = 50_000
-"""Offsets that differ by less are the same one measured again: not worth a write."""
+MAX_BOOTS = 1_000
+"""Kept, unless more of them have rows. Power that flaps for months makes as many."""
+
+_BURST_WRITES = 50
+_WRITE_EVERY_US = 60_000_000
+"""Two time daemons that quarrel set the clock again and again. Their first moves are written at
+once, further ones at this pace, because the card has to last."""
 
 
 @dataclass(frozen=True, slots=True)
 class Boot:
-    """One boot; ``offset_us`` is Unix time minus CLOCK_BOOTTIME, None while unknown."""
+    """One boot, as it is on disk or should be.
+
+    Attributes:
+        number: rows refer to it; later boots have greater numbers.
+        last_boottime_us: the longest uptime that is known, at most an hour less than it was.
+        anchors: oldest first.
+    """
 
     number: int
     boot_id: bytes
-    offset_us: int | None = None
-    uncertainty_us: int | None = None
-
-    def wall(self, boottime_us: int) -> WallTime | None:
-        """Unix time of an instant of this boot, if it is known."""
-        if self.offset_us is None or self.uncertainty_us is None:
-            return None
-        return WallTime(boottime_us + self.offset_us, self.uncertainty_us)
+    last_boottime_us: int = 0
+    anchors: tuple[Anchor, ...] = ()
 
 
 class Boots:
-    """All boots that rows refer to, and which of them are not yet on disk as they are here."""
+    """All boots that rows refer to, and which of them are not yet on disk as they should be.
 
-    def __init__(self, stored: list[Boot], current_boot_id: bytes) -> None:
+    Args:
+        stored: what is on disk.
+        current_boot_id: of the running host; a new one gets the next number at once.
+    """
+
+    def __init__(self, stored: Iterable[Boot], current_boot_id: bytes) -> None:
         self._stored = {boot.number: boot for boot in stored}
-        self._by_id = {boot.boot_id: boot for boot in stored}
-        self._current_boot_id = current_boot_id
+        self._boots = dict(self._stored)
+        self._numbers = {boot.boot_id: boot.number for boot in self._boots.values()}
+        self._uptime_after_us: dict[int, int] = {}
+        self._current = self.number(current_boot_id)
+        self._history = ClockHistory(self._boots[self._current].anchors)
+        self._uptime_us = self._boots[self._current].last_boottime_us
+        self._allowed_writes = float(_BURST_WRITES)
 
-    def boot(self, boot_id: bytes) -> Boot:
+    @property
+    def current(self) -> int:
+        """Number of the running host's boot."""
+        return self._current
+
+    def number(self, boot_id: bytes) -> int:
         """Look up a boot; an unknown one gets the next number."""
-        if boot_id not in self._by_id:
-            self._by_id[boot_id] = Boot(len(self._by_id) + 1, boot_id)
-        return self._by_id[boot_id]
+        if boot_id not in self._numbers:
+            number = max(self._boots, default=0) + 1
+            self._numbers[boot_id] = number
+            self._boots[number] = Boot(number, boot_id)
+            self._uptime_after_us.clear()
+        return self._numbers[boot_id]
 
-    def learn(self, boottime_us: int, wall: WallTime | None) -> None:
-        """Note what the wall clock says now, if that is new or much better than what is known."""
-        if wall is None:
-            return
-        boot = self.boot(self._current_boot_id)
-        offset_us = wall.unix_us - boottime_us
-        if (
-            boot.offset_us is None
-            or boot.uncertainty_us is None
-            or abs(offset_us - boot.offset_us) > _STEP_US
-            or wall.uncertainty_us < boot.uncertainty_us // 2
-        ):
-            self._by_id[boot.boot_id] = replace(
-                boot, offset_us=offset_us, uncertainty_us=wall.uncertainty_us
-            )
+    def wall(self, boot_id: bytes, boottime_us: int) -> WallTime | None:
+        """Unix time of an instant of a boot, and how far it may be off, as far as known by now."""
+        number = self._numbers.get(boot_id)
+        if number is None:
+            return None
+        if number == self._current:
+            return self._history.wall(boottime_us)
+        return ClockHistory(self._boots[number].anchors).wall(boottime_us)
 
-    def age_us(self, number: int, boottime_us: int, now_us: int, wall: WallTime | None) -> int:
-        """How old a row certainly is.
+    def learn(self, boottime_us: int, wall: WallTime | None) -> Learned:
+        """Note what the clocks say now; to be called about once a second.
 
-        Of an earlier boot without a known offset one only knows that it ended before this boot
-        began. A jump of an unsynchronised clock therefore never makes anything old.
+        Args:
+            boottime_us: uptime. If the two clocks were not read within a few milliseconds of each
+                other, the caller had better try again: the difference goes into the anchor.
+            wall: Unix time, None while nobody vouches for it.
         """
-        boot = next(boot for boot in self._by_id.values() if boot.number == number)
-        if boot.boot_id == self._current_boot_id:
-            return now_us - boottime_us
-        received = boot.wall(boottime_us)
-        if wall is None or received is None:
-            return now_us
-        certain_us = wall.unix_us - received.unix_us - wall.uncertainty_us - received.uncertainty_us
-        return max(certain_us, now_us)
+        elapsed_us = max(0, boottime_us - self._uptime_us)
+        self._uptime_us += elapsed_us
+        self._allowed_writes += elapsed_us / _WRITE_EVERY_US
+        self._allowed_writes = min(self._allowed_writes, _BURST_WRITES)
+        learned = Learned()
+        if wall is not None:
+            reading = Anchor(boottime_us, wall.unix_us - boottime_us, wall.uncertainty_us)
+            self._history, learned = self._history.learn(reading)
+        self._decide_what_to_write()
+        return learned
+
+    def note_uptime(self, number: int, boottime_us: int) -> None:
+        """Take in the time of a row, which a boot has surely reached."""
+        if number == self._current:
+            self._uptime_us = max(self._uptime_us, boottime_us)
+        elif boottime_us > self._boots[number].last_boottime_us:
+            self._boots[number] = replace(self._boots[number], last_boottime_us=boottime_us)
+            self._uptime_after_us.clear()
+
+    def age_us(self, number: int, boottime_us: int, now_us: int) -> int:
+        """How old a row certainly is: the uptime since, of its own boot and of all later ones.
+
+        Args:
+            number: of the row's boot.
+            boottime_us: when the row was made.
+            now_us: uptime of the present boot.
+        """
+        if number == self._current:
+            return max(0, now_us - boottime_us)
+        if number > self._current:
+            return 0  # of a host that this one knows nothing about
+        boot = self._boots.get(number)
+        rest_us = max(0, boot.last_boottime_us - boottime_us) if boot else 0
+        return rest_us + self._uptime_after(number) + now_us
 
     def unsaved(self) -> list[Boot]:
-        """Boots that are not on disk, or not as they are here."""
-        return [boot for boot in self._by_id.values() if self._stored.get(boot.number) != boot]
+        """Boots that are not on disk, or not as they should be, with all of their anchors."""
+        return [
+            boot if number != self._current else replace(boot, last_boottime_us=self._uptime_us)
+            for number, boot in self._boots.items()
+            if self._stored.get(number) != boot
+        ]
 
-    def saved(self, boots: list[Boot]) -> None:
+    def saved(self, boots: Iterable[Boot]) -> None:
         """Note that these are committed."""
-        self._stored.update((boot.number, boot) for boot in boots)
+        for boot in boots:
+            self._stored[boot.number] = boot
+            if boot.number == self._current:
+                # What was learnt during the commit is still to be written.
+                uptime_us = max(self._boots[self._current].last_boottime_us, boot.last_boottime_us)
+                self._boots[self._current] = replace(
+                    self._boots[self._current], last_boottime_us=uptime_us
+                )
+
+    def forget_saved(self) -> None:
+        """Another database has taken the place of the one that had them."""
+        self._stored.clear()
+
+    def removable(self, numbers_with_rows: Collection[int]) -> list[int]:
+        """Boots to remove from the disk because there are too many of them, oldest first.
+
+        One without anchors goes before one with; one that has rows stays, and so does this one.
+        Without it, rows of boots before it seem younger, never older.
+        """
+        surplus = max(0, len(self._boots) - MAX_BOOTS)
+        unused = self._boots.keys() - set(numbers_with_rows) - {self._current}
+        in_turn = sorted(unused, key=lambda number: (bool(self._boots[number].anchors), number))
+        return sorted(in_turn[:surplus])
+
+    def removed(self, numbers: Iterable[int]) -> None:
+        """Note that these are no longer on disk."""
+        for number in numbers:
+            self._stored.pop(number, None)
+            del self._numbers[self._boots.pop(number).boot_id]
+        self._uptime_after_us.clear()
+
+    def _decide_what_to_write(self) -> None:
+        """What is not worth a write of its own yet stays in memory."""
+        boot = self._boots[self._current]
+        changed = boot.anchors != self._history.anchors and self._allowed_writes >= 1
+        if changed:
+            self._allowed_writes -= 1
+        if changed or self._uptime_us - boot.last_boottime_us >= ANCHOR_INTERVAL_US:
+            anchors = self._history.anchors if changed else boot.anchors
+            self._boots[self._current] = replace(
+                boot, last_boottime_us=self._uptime_us, anchors=anchors
+            )
+
+    def _uptime_after(self, number: int) -> int:
+        """Uptimes of all boots after one and before this one."""
+        if number not in self._uptime_after_us:
+            self._uptime_after_us[number] = sum(
+                boot.last_boottime_us
+                for boot in self._boots.values()
+                if number < boot.number < self._current
+            )
+        return self._uptime_after_us[number]

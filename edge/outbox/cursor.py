@@ -1,6 +1,6 @@
 """How far one upstream is, and which frames it gets next."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from edge.outbox.ranges import SeqRanges
 
@@ -9,43 +9,89 @@ MAX_RANGES = 64
 
 
 class Cursor:
-    """What one upstream has acknowledged.
+    """What one upstream has acknowledged, and how many frames it has not.
 
     Frames that were appended after the upstream connected are *live* and go first; the rest is
     *backlog*. Both go oldest first. Every outage leaves a range of backlog behind; when there are
     too many such ranges, everything goes oldest first until they have closed.
+
+    ``pending`` is carried along instead of being counted: between frames that are not acknowledged
+    there may be numbers whose frames were evicted.
+
+    Args:
+        pending: how many frames are kept that it has not acknowledged.
     """
 
-    def __init__(self, acknowledged: SeqRanges, live_from: int) -> None:
+    def __init__(self, acknowledged: SeqRanges, live_from: int, pending: int) -> None:
         self.acknowledged = acknowledged
+        self.pending = pending
+        self.changes = 0
         self._live_from = live_from
+        self._handed_out: list[tuple[int, int]] = []
 
     def connected(self, next_seq: int) -> None:
         """The upstream is back: frames from ``next_seq`` on are live."""
         self._live_from = next_seq if len(self.acknowledged) < MAX_RANGES else 0
 
-    def next_gaps(self, first: int, last: int, limit: int) -> Iterator[tuple[int, int]]:
-        """Ranges of what to send next, at most ``limit`` frames of one lane.
+    def appended(self, frames: int) -> None:
+        """There are so many frames more."""
+        self.pending += frames
 
-        Args:
-            first: oldest kept sequence number.
-            last: newest committed one.
+    def next_gaps(self, last: int) -> Iterator[tuple[int, int]]:
+        """Ranges of one lane to send next, oldest first; ``last`` is the newest number there is."""
+        live_from = max(1, self._live_from)
+        lane = self.acknowledged.gaps(live_from, last)
+        first = next(lane, None)
+        if first is None:
+            yield from self.acknowledged.gaps(1, min(last, live_from - 1))
+        else:
+            yield first
+            yield from lane
+
+    def hand_out(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """Remember what the upstream is being sent; only one batch is at any time."""
+        self._handed_out = list(ranges)
+
+    def acknowledge(self, first: int, last: int) -> int:
+        """The upstream has these frames, which were kept; returns how many it had not before."""
+        added = sum(end - begin + 1 for begin, end in self.acknowledged.gaps(first, last))
+        if added:
+            self.acknowledged.add(first, last)
+            self.pending = max(0, self.pending - added)
+            self.changes += 1
+        return added
+
+    def pass_over(self, first: int, last: int) -> None:
+        """There are no frames under these numbers (any more)."""
+        self.acknowledged.add(first, last)
+        self.changes += 1
+
+    def removed(self, first: int, last: int) -> int:
+        """Frames were taken from the store; returns how many the upstream had not acknowledged.
+
+        Their numbers stay gaps, which the next read passes over: they may alternate with kept
+        frames, and would make as many ranges. Only what is under way may yet be acknowledged.
         """
-        live_from = max(first, self._live_from)
-        lane = list(self.acknowledged.gaps(live_from, last))
-        for begin, end in lane or self.acknowledged.gaps(first, min(last, live_from - 1)):
-            if limit <= 0:
-                return
-            yield begin, min(end, begin + limit - 1)
-            limit -= end - begin + 1
+        lost = sum(end - begin + 1 for begin, end in self.acknowledged.gaps(first, last))
+        if lost:
+            self.pending = max(0, self.pending - lost)
+            self.changes += 1
+            for begin, end in self._handed_out:
+                self.acknowledged.add(max(first, begin), min(last, end))
+        return lost
 
-    def pending(self, first: int, last: int) -> int:
-        """Count what is kept and not acknowledged."""
-        return sum(end - begin + 1 for begin, end in self.acknowledged.gaps(first, last))
+    def restored(self, first: int, last: int) -> int:
+        """Frames are there (again), and have to be sent; returns how many were not pending yet."""
+        pending = sum(end - begin + 1 for begin, end in self.acknowledged.gaps(first, last))
+        self.acknowledged.discard(first, last)
+        added = last - first + 1 - pending
+        self.pending += added
+        self.changes += 1
+        return added
 
-    def oldest_pending(self, first: int, last: int) -> int:
-        """Sequence number of the oldest kept frame that is not acknowledged; else ``last + 1``."""
-        return next((begin for begin, _ in self.acknowledged.gaps(first, last)), last + 1)
+    def delivered_through(self, last: int) -> int:
+        """Up to where the upstream has everything; ``last`` is the newest number there is."""
+        return next((begin - 1 for begin, _ in self.acknowledged.gaps(1, last)), last)
 
     def to_text(self) -> str:
         """What is kept on disk; :meth:`SeqRanges.from_text` reads it."""

@@ -23,6 +23,10 @@ _CORRUPT = {
 }
 
 
+_NO_TEXT = "Could not decode to UTF-8"
+"""Python's own, without a code: one wrong bit has made text of what is none."""
+
+
 class StoreError(Exception):
     """The store cannot do what it was asked for."""
 
@@ -53,7 +57,10 @@ def store_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise _error_class(getattr(error, "sqlite_errorcode", 0))(f"{path}: {error}") from error
+        code = getattr(error, "sqlite_errorcode", 0)
+        if not code and _NO_TEXT in str(error):
+            code = sqlite3.SQLITE_CORRUPT
+        raise _error_class(code)(f"{path}: {error}") from error
 
 
 def _error_class(code: int) -> type[StoreError]:
@@ -68,3 +75,19 @@ def _error_class(code: int) -> type[StoreError]:
             return StoreBusy
         case _:
             return StoreError
+
+
+ERROR_KINDS = ("full", "busy", "corrupt", "io")
+
+
+def error_kind(error: StoreError) -> str:
+    """A fault as metrics name it: one of :data:`ERROR_KINDS`."""
+    match error:
+        case StoreFull():
+            return "full"
+        case StoreBusy():
+            return "busy"
+        case StoreCorrupt():
+            return "corrupt"
+        case _:
+            return "io"

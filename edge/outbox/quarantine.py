@@ -7,20 +7,6 @@ KEPT = 2
 _PARTS = ("", "-wal", "-shm", "-journal")
 
 
-def mark_damaged(path: Path) -> None:
-    """Have the next start set the store aside: damage was met in the middle of the work.
-
-    The mark may fail to be written on a failing disk; then the next start meets the damage again.
-    """
-    with contextlib.suppress(OSError):
-        _mark(path).touch()
-
-
-def is_marked_damaged(path: Path) -> bool:
-    """Tell whether the last run met damage."""
-    return _mark(path).exists()
-
-
 def set_aside(path: Path) -> Path:
     """Rename the database with its journals to ``<name>.corrupt-<n>``; the newest two are kept.
 
@@ -40,7 +26,6 @@ def set_aside(path: Path) -> Path:
     for old in earlier[: max(0, len(earlier) + 1 - KEPT)]:
         for part in _PARTS:
             Path(f"{_aside(path, old)}{part}").unlink(missing_ok=True)
-    _mark(path).unlink(missing_ok=True)
     return aside
 
 
@@ -53,7 +38,3 @@ def _set_aside_numbers(path: Path) -> list[int]:
 
 def _aside(path: Path, number: int) -> Path:
     return Path(f"{path}.corrupt-{number}")
-
-
-def _mark(path: Path) -> Path:
-    return Path(f"{path}.damaged")

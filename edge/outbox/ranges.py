@@ -1,7 +1,7 @@
 """Sets of sequence numbers as few disjoint ranges: what an upstream has acknowledged."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 
 class SeqRanges:
@@ -28,6 +28,18 @@ class SeqRanges:
             last = max(last, self._lasts[end - 1])
         self._firsts[begin:end] = [first]
         self._lasts[begin:end] = [last]
+
+    def discard(self, first: int, last: int) -> None:
+        """Remove ``first`` to ``last`` inclusive; what is not in the set is no error."""
+        begin = bisect_left(self._lasts, first)
+        end = bisect_right(self._firsts, last)
+        if first > last or begin >= end:
+            return
+        below = (self._firsts[begin], first - 1)
+        above = (last + 1, self._lasts[end - 1])
+        kept = [(a, b) for a, b in (below, above) if a <= b]
+        self._firsts[begin:end] = [a for a, _ in kept]
+        self._lasts[begin:end] = [b for _, b in kept]
 
     def gaps(self, first: int, last: int) -> Iterator[tuple[int, int]]:
         """Ranges within ``first`` to ``last`` that are not in the set, ascending."""
@@ -69,3 +81,17 @@ class SeqRanges:
             first, last = pair.split("-")
             ranges.add(int(first), int(last))
         return ranges
+
+
+def runs(seqs: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Numbers as ranges; few, if they mostly ascend without gaps."""
+    first = last = 0
+    for seq in seqs:
+        if seq == last + 1 and first:
+            last = seq
+            continue
+        if first:
+            yield first, last
+        first = last = seq
+    if first:
+        yield first, last

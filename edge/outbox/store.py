@@ -6,40 +6,42 @@ caller that is cancelled can leave a transaction open, and frames of many caller
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from edge.clock import Clock
 from edge.monitoring.metrics import Metrics
+from edge.outbox import dead_letters
 from edge.outbox.admission import Admission, OutboxSettings, OutboxStatistics
-from edge.outbox.contents import Contents, encode, load
+from edge.outbox.contents import Contents
 from edge.outbox.database import Database
+from edge.outbox.dead_letters import DeadLetter
+from edge.outbox.errands import Errands
 from edge.outbox.errors import StoreClosed, StoreCorrupt, StoreError
-from edge.outbox.quarantine import is_marked_damaged, mark_damaged, set_aside
-from edge.outbox.writer import Append, Writer
+from edge.outbox.group import Seqs
+from edge.outbox.opening import open_store
+from edge.outbox.ranges import runs
+from edge.outbox.reader import Bodies, Reader
+from edge.outbox.writer import Writer
 from protocol.lora.events import DropReason
 from protocol.records.sensor_frame import FrameId, SensorFrame, SensorFrameError
 from protocol.records.sensor_frame_codec import decode_content
 
 logger = logging.getLogger(__name__)
 
-MAX_WAITING = 1024
-"""Appends, and reads, that may wait for the writer; further callers wait for their turn."""
-
 _READ_FRAMES = 256  # in one go: meanwhile nothing is committed
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """A query that a task waits for."""
-
-    sql: str
-    parameters: tuple[object, ...]
-    done: asyncio.Future[list[tuple[Any, ...]]]
+_T = TypeVar("_T")
 
 
 def _ignore() -> None:
@@ -62,12 +64,15 @@ class Outbox:
     ) -> None:
         self._database = database
         self._contents = contents
+        self._clock = clock
+        self._settings = settings
         self._metrics = metrics
         self._writer = Writer(database, contents, clock, settings, metrics)
-        self._reads: deque[_Read] = deque()
-        self._wake = asyncio.Event()
-        self._news = asyncio.Event()
-        self._stopping = False
+        self._reader = Reader(database, contents, self._writer)
+        self._errands = Errands()
+        self._do = self._errands.do
+        self._until = self._errands.until
+        self._loop = asyncio.get_running_loop()
 
     @property
     def epoch(self) -> bytes:
@@ -86,25 +91,52 @@ class Outbox:
     async def append(self, *admissions: Admission) -> tuple[FrameId, ...]:
         """Store frames, all in one transaction; returns when they are safe.
 
+        Safe is committed; while the store fails, also: in the hands of every upstream.
         A caller that is cancelled while it waits does not know: they may be stored.
 
         Raises:
             StoreClosed: the outbox was stopped; they are not stored, or that is not known.
-            ValueError: one of them cannot be stored, so none is.
         """
         if not admissions:
             return ()
-        encoded = [encode(admission) for admission in admissions]
-        await self._until(lambda: len(self._writer.waiting) < MAX_WAITING)
-        loop = asyncio.get_running_loop()
-        append = Append(encoded, loop.time(), loop.create_future())
-        self._writer.waiting.append(append)
-        self._wake.set()
-        return await append.done
+        if self._writer.ring.is_full:
+            await self.room_in_memory()
+        frame_id = self._contents.frame_id
+        return tuple([frame_id(seq) for seq in await self.offer(admissions)])
+
+    def offer(self, admissions: Sequence[Admission]) -> asyncio.Future[Seqs]:
+        """Hand frames over without waiting for their commit; see also :meth:`room_in_memory`.
+
+        Returns:
+            What becomes the frames' numbers when they are safe.
+
+        Raises:
+            StoreClosed: the outbox was stopped.
+        """
+        self._errands.check_open()
+        done: asyncio.Future[Seqs] = self._loop.create_future()
+        self._writer.ring.put((admissions, done), self._loop.time)
+        self._errands.wake()
+        return done
+
+    async def room_in_memory(self) -> None:
+        """Wait while there are as many uncommitted frames as the memory may hold.
+
+        Raises:
+            StoreClosed: the outbox was stopped.
+        """
+        ring = self._writer.ring
+        if ring.is_full:
+            self._writer.make_room_in_memory()
+            await self._until(lambda: not ring.is_full)
+
+    def release_uncommitted(self) -> None:
+        """A board runs out of room while the store fails: acknowledge what is only in memory."""
+        self._writer.release()
 
     def connected(self, upstream: str) -> None:
         """The upstream is there again: frames from now on are live and go before the backlog."""
-        self._contents.cursors[upstream].connected(self._contents.last_seq + 1)
+        self._contents.cursors[upstream].connected(self._writer.last_seq + 1)
 
     async def pending(self, upstream: str, *, limit: int) -> list[SensorFrame]:
         """Read what the upstream gets next, of one lane, oldest first; none if it has everything.
@@ -114,14 +146,18 @@ class Outbox:
         Raises:
             StoreError: the store cannot be read now.
         """
-        contents, found = self._contents, list[SensorFrame]()
-        gaps = contents.cursors[upstream].next_gaps(contents.first_seq, contents.last_seq, limit)
-        for first, last in list(gaps):
-            rows = await self._frame_rows(first, last)
-            frames = self._decode(rows)
-            found += frames.values()
-            self._pass_over(upstream, set(range(first, last + 1)) - frames.keys(), dict(rows))
-        return found
+        bodies = await self.pending_bodies(upstream, limit=limit)
+        frames = self._decode(bodies)
+        for seq in {seq for seq, _ in bodies} - frames.keys():
+            # Nothing behind it would be sent if it were waited for.
+            self._metrics.frames_dropped.labels(DropReason.CORRUPT.value).inc()
+            for cursor in self._contents.cursors.values():
+                cursor.acknowledge(seq, seq)
+        return list(frames.values())
+
+    async def pending_bodies(self, upstream: str, *, limit: int) -> Bodies:
+        """As :meth:`pending`, as they are stored."""
+        return await self._do(lambda: self._reader.pending(upstream, limit))
 
     async def acknowledge(self, upstream: str, frame_ids: Iterable[FrameId]) -> None:
         """The upstream has these. Committed with the next frames or within about a second.
@@ -131,13 +167,74 @@ class Outbox:
         Raises:
             StoreClosed: the outbox was stopped.
         """
-        self._check_open()
-        acknowledged = self._contents.cursors[upstream].acknowledged
-        for frame_id in frame_ids:
-            # A receiver that answers for frames yet to come must not make them vanish.
-            given = 1 <= frame_id.seq <= self._contents.last_seq
-            if given and frame_id == self._contents.frame_id(frame_id.seq):
-                acknowledged.add(frame_id.seq, frame_id.seq)
+        await self.acknowledge_seqs(upstream, self._own(frame_ids))
+
+    async def acknowledge_seqs(self, upstream: str, seqs: Iterable[int]) -> None:
+        """As :meth:`acknowledge`, of frames known by number."""
+        self._errands.check_open()
+        cursor = self._contents.cursors[upstream]
+        for first, last in runs(seqs):
+            cursor.acknowledge(first, last)
+        self._writer.acknowledged()
+
+    async def bury(self, upstream: str, reasons: Mapping[FrameId, str]) -> None:
+        """The upstream will never take these: set them aside, with the reason, for a person.
+
+        Raises:
+            StoreError: that could not be written; they stay pending.
+        """
+        by_seq = {frame_id.seq: reason for frame_id, reason in reasons.items()}
+        by_seq = {seq: by_seq[seq] for seq in self._own(reasons)}
+        gone = await self._do(
+            lambda: dead_letters.bury(
+                self._database,
+                self._contents,
+                upstream,
+                by_seq,
+                now_us=self._clock.boottime_us(),
+                max_dead_letters=self._settings.max_dead_letters,
+            )
+        )
+        self._metrics.frames_dropped.labels(DropReason.DEAD_LETTER.value).inc(gone)
+
+    async def dead_letters(self, *, after: int = 0, limit: int = 100) -> list[DeadLetter]:
+        """Read what was set aside, oldest first.
+
+        Raises:
+            StoreError: the store cannot be read now.
+        """
+        return await self._do(lambda: dead_letters.dead_letters(self._database, after, limit))
+
+    async def requeue(self, letter: DeadLetter) -> bool:
+        """Send what was set aside to its upstream again; False if there is no such upstream.
+
+        Raises:
+            StoreError: that could not be written.
+        """
+
+        async def work() -> bool:
+            self._writer.reconsider()
+            return await dead_letters.requeue(self._database, self._contents, letter)
+
+        return await self._do(work)
+
+    async def with_store(self, work: Callable[[Database, Contents], Awaitable[_T]]) -> _T:
+        """Have something short done with the store itself, for the tools: nothing is committed
+        meanwhile.
+
+        Raises:
+            StoreError: as ``work`` does.
+        """
+        return await self._do(lambda: work(self._database, self._contents))
+
+    def check_at(self, seq: int) -> None:
+        """Have the background check look at once at a pack that somebody has found damaged."""
+        self._writer.checker.begin_at(seq)
+
+    @property
+    def is_salvaging(self) -> bool:
+        """Whether frames are being brought over from a store that was set aside."""
+        return self._writer.is_salvaging
 
     async def wait_pending(self, upstream: str) -> None:
         """Wait until there is something that the upstream has not acknowledged.
@@ -145,13 +242,8 @@ class Outbox:
         Raises:
             StoreClosed: the outbox was stopped.
         """
-        contents = self._contents
-        cursor = contents.cursors[upstream]
-        await self._until(
-            lambda: (
-                cursor.oldest_pending(contents.first_seq, contents.last_seq) <= contents.last_seq
-            )
-        )
+        cursor, writer = self._contents.cursors[upstream], self._writer
+        await self._until(lambda: cursor.delivered_through(writer.last_seq) < writer.last_seq)
 
     async def frames(
         self,
@@ -172,20 +264,25 @@ class Outbox:
         Raises:
             StoreError: the store cannot be read now.
         """
-        first = max(after_seq + 1, self._contents.first_seq)
-        last = self._contents.last_seq
+        first, last = after_seq + 1, self._contents.last_seq
         if before_seq is not None:
             last = min(last, before_seq - 1)
         found: list[SensorFrame] = []
-        for begin, end in _chunks(first, last, newest_first=newest_first):
-            frames = list(self._decode(await self._frame_rows(begin, end)).values())
+        while first <= last and len(found) < limit:
+            read = partial(self._reader.page, first, last, _READ_FRAMES, newest_first=newest_first)
+            bodies = await self._do(read)
+            if not bodies:
+                break
+            frames = list(self._decode(bodies).values())
             found += (
                 frame
                 for frame in (reversed(frames) if newest_first else frames)
                 if device is None or frame.content.device == device
             )
-            if len(found) >= limit:
-                break
+            if newest_first:
+                last = bodies[0][0] - 1
+            else:
+                first = bodies[-1][0] + 1
         return found[:limit]
 
     async def wait_after(self, seq: int) -> None:
@@ -198,7 +295,7 @@ class Outbox:
 
     def statistics(self) -> OutboxStatistics:
         """What there is, from memory."""
-        return self._writer.statistics()
+        return self._writer.gauges.statistics()
 
     async def run(self, beat: Callable[[], None] = _ignore) -> None:
         """Serve all others until :meth:`stop`, then commit what waits, and return.
@@ -209,116 +306,64 @@ class Outbox:
             beat: called at least once a second while the writer is not stuck.
 
         Raises:
-            StoreCorrupt: the store is damaged; the next start sets it aside and begins a fresh one.
+            StoreError: the store is damaged and cannot be set aside.
         """
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         try:
             while True:
                 beat()
-                self._wake.clear()
-                stopping = self._stopping
-                await self._writer.work(loop.time(), at_once=stopping)
-                await self._answer_reads()
-                self._announce()
-                if stopping and (self._writer.fault or not self._writer.uncommitted):
-                    return
-                await self._sleep(0 if stopping else self._writer.due_in_s(loop.time()))
-        except StoreCorrupt:
-            mark_damaged(self._database.path)
-            raise
+                self._errands.awake()
+                stopping = self._errands.stopping
+                try:
+                    await self._writer.work(loop.time(), at_once=stopping)
+                    await self._errands.run()
+                except StoreCorrupt as error:
+                    await self._writer.begin_anew(error)
+                    self._reader.forget()
+                self._errands.announce()
+                if stopping and (self._writer.fault or not self._writer.ring.frames):
+                    break
+                await self._errands.sleep(0 if stopping else self._writer.due_in_s(loop.time()))
+            await self._writer.close()
         finally:
             self._end()
 
     def stop(self) -> None:
         """Have :meth:`run` commit what waits, and return; nothing new is taken from now on."""
-        self._stopping = True
-        self._wake.set()
-        self._announce()
+        self._errands.stop()
 
-    async def _sleep(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
+    async def close(self) -> None:
+        """Let go of what is open beside the database; for :func:`open_outbox`."""
+        await self._writer.close_salvage()
 
-    async def _answer_reads(self) -> None:
-        for _ in range(len(self._reads)):
-            read = self._reads.popleft()
-            if read.done.done():
-                continue
-            try:
-                rows = await self._database.read(read.sql, *read.parameters)
-            except StoreError as error:
-                if not read.done.done():
-                    read.done.set_exception(error)
-                if isinstance(error, StoreCorrupt):
-                    raise
-            else:
-                if not read.done.done():
-                    read.done.set_result(rows)
+    def _own(self, frame_ids: Iterable[FrameId]) -> Iterator[int]:
+        """Numbers of frames that were given: a receiver that answers for frames yet to come, or
+        for another store's, must not make ours vanish.
+        """
+        last = self._writer.last_seq
+        for frame_id in frame_ids:
+            if 1 <= frame_id.seq <= last and frame_id == self._contents.frame_id(frame_id.seq):
+                yield frame_id.seq
 
-    async def _frame_rows(self, first: int, last: int) -> list[tuple[int, bytes]]:
-        await self._until(lambda: len(self._reads) < MAX_WAITING)
-        read = _Read(
-            "SELECT seq, body FROM frame WHERE seq BETWEEN ? AND ? ORDER BY seq",
-            (first, last),
-            asyncio.get_running_loop().create_future(),
-        )
-        self._reads.append(read)
-        self._wake.set()
-        return [(seq, body) for seq, body in await read.done]
-
-    def _decode(self, rows: list[tuple[int, bytes]]) -> dict[int, SensorFrame]:
-        """Give rows their identity and their time, by sequence number; leave out damaged ones."""
+    def _decode(self, bodies: Bodies) -> dict[int, SensorFrame]:
+        """Give frames their identity and their time, by number; leave out what is no frame."""
         frames: dict[int, SensorFrame] = {}
-        for seq, body in rows:
+        for seq, body in bodies:
             try:
                 content = decode_content(body)
             except SensorFrameError as error:
                 logger.error("stored frame %d is damaged: %s", seq, error)
             else:
-                received_at = self._contents.boots.boot(content.boot_id).wall(
-                    content.received_boottime_us
+                received_at = self._contents.boots.wall(
+                    content.boot_id, content.received_boottime_us
                 )
                 frames[seq] = SensorFrame(self._contents.frame_id(seq), content, received_at)
         return frames
 
-    def _pass_over(self, upstream: str, seqs: set[int], damaged: Mapping[int, bytes]) -> None:
-        """Do not wait for frames that will never come, or nothing behind them would be sent."""
-        for seq in seqs:
-            if seq in damaged:
-                self._metrics.frames_dropped.labels(DropReason.CORRUPT.value).inc()
-                for cursor in self._contents.cursors.values():
-                    cursor.acknowledged.add(seq, seq)
-            else:  # removed since
-                self._contents.cursors[upstream].acknowledged.add(seq, seq)
-
-    def _announce(self) -> None:
-        """Wake all who wait for something to become true, so that they look again."""
-        self._writer.publish()
-        self._news.set()
-        self._news = asyncio.Event()
-
-    async def _until(self, is_true: Callable[[], bool]) -> None:
-        self._check_open()
-        while not is_true():
-            await self._news.wait()
-            self._check_open()
-
-    def _check_open(self) -> None:
-        if self._stopping:
-            raise StoreClosed("the outbox was stopped")
-
     def _end(self) -> None:
-        self._stopping = True
         refusal = StoreClosed("the outbox was stopped before it could do that")
         self._writer.refuse_all(refusal)
-        for read in self._reads:
-            if not read.done.done():
-                read.done.set_exception(refusal)
-        self._reads.clear()
-        self._announce()
+        self._errands.refuse_all(refusal)
 
 
 @asynccontextmanager
@@ -345,61 +390,19 @@ async def open_outbox(
     """
     database = Database(path, settings.max_bytes)
     try:
-        contents = await _open(database, gateway, clock, settings, metrics, new_epoch=new_epoch)
+        contents = await open_store(
+            database,
+            gateway=gateway,
+            clock=clock,
+            settings=settings,
+            metrics=metrics,
+            new_epoch=new_epoch,
+        )
         outbox = Outbox(database, contents, clock=clock, settings=settings, metrics=metrics)
         try:
             yield outbox
         finally:
             outbox.stop()
+            await outbox.close()
     finally:
         await database.close()
-
-
-async def _open(
-    database: Database,
-    gateway: bytes,
-    clock: Clock,
-    settings: OutboxSettings,
-    metrics: Metrics,
-    *,
-    new_epoch: bool,
-) -> Contents:
-    async def open_and_load() -> Contents:
-        await database.open()
-        return await load(
-            database,
-            gateway=gateway,
-            new_epoch=new_epoch,
-            boot_id=clock.boot_id,
-            upstreams=settings.upstreams,
-        )
-
-    try:
-        if is_marked_damaged(database.path):
-            raise StoreCorrupt(f"{database.path}: found damaged in the last run")
-        return await open_and_load()
-    except StoreCorrupt as error:
-        fault = error
-    await database.close()
-    aside = _set_aside(database.path)
-    # How many frames it held is not known before it has been salvaged.
-    metrics.frames_dropped.labels(DropReason.CORRUPT.value).inc()
-    logger.error("the store is damaged (%s), set aside as %s; a fresh one begins", fault, aside)
-    return await open_and_load()
-
-
-def _set_aside(path: Path) -> Path:
-    try:
-        return set_aside(path)
-    except OSError as error:
-        raise StoreError(f"{path} is damaged and cannot be set aside: {error}") from error
-
-
-def _chunks(first: int, last: int, *, newest_first: bool) -> Iterator[tuple[int, int]]:
-    """Split a range of sequence numbers into what is read in one go."""
-    if newest_first:
-        for end in range(last, first - 1, -_READ_FRAMES):
-            yield max(first, end - _READ_FRAMES + 1), end
-    else:
-        for begin in range(first, last + 1, _READ_FRAMES):
-            yield begin, min(last, begin + _READ_FRAMES - 1)

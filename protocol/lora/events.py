@@ -119,6 +119,7 @@ class Heartbeat:
     Attributes:
         newest: the board, its boot, and the number of the last event it has stored; from this and
             the events received one can tell what a board took with it. None where not numbered.
+        ring_capacity: how many events the board has room for; 0 if it keeps none.
         ring_overflow: frames the board dropped since its boot because its ring was full.
         link_rejects: serial frames rejected by reason, on both ends, since the port was opened.
     """
@@ -127,6 +128,7 @@ class Heartbeat:
     radios: tuple[RadioStatistics, ...]
     newest: EventOrigin | None
     ring_used: int
+    ring_capacity: int
     ring_overflow: int
     link_rejects: Mapping[str, int]
     temperature_celsius: float | None

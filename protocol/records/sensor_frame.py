@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import blake2b
-from typing import Self
+from typing import NamedTuple, Self
 
 from protocol.lora.events import CrcStatus
 
@@ -30,8 +30,7 @@ def uplink_id(phy_payload: bytes) -> bytes:
     return blake2b(phy_payload, digest_size=16).digest()
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class FrameId:
+class FrameId(NamedTuple):
     """The only idempotency key: gateway EUI-64, store epoch, sequence number of that epoch."""
 
     gateway: bytes

@@ -62,6 +62,10 @@ def test_stop_commits_and_acknowledges_and_does_not_wait_for_the_backlog(
         wait_until(running.up, "the board is up")
         for number in range(20):
             site.inject_surely(uplink_payload(number))
+        wait_until(
+            lambda: running.status()["concentrators"][0]["radios"][0]["frames"] == 20,
+            "all have arrived: what is still on the line is not in hand",
+        )
         started = time.monotonic()
         assert running.process.terminate() == 0
         assert time.monotonic() - started < 5

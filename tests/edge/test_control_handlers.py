@@ -41,7 +41,7 @@ async def seqs(outbox: Outbox, **request: object) -> list[int]:
 
 
 async def store(outbox: Outbox, contents: Sequence[FrameContent]) -> None:
-    await outbox.append(*(Admission(one) for one in contents))
+    await outbox.append(*(Admission.of(one) for one in contents))
 
 
 async def test_the_status_is_answered_as_it_is(tmp_path: Path) -> None:

@@ -272,7 +272,7 @@ class TestDelivery:
         assert site.metric("lora_edge_upstream_errors_total", kind="transient") == 1
         assert site.metric("lora_edge_upstream_frames_acknowledged_total") == 4
 
-    async def test_rejected_frames_are_counted_and_passed_over(
+    async def test_rejected_frames_are_counted_and_set_aside(
         self, site: Site, caplog: pytest.LogCaptureFixture
     ) -> None:
         await append(site, 6)
@@ -282,7 +282,8 @@ class TestDelivery:
         assert site.receiver.batches == [[0, 1, 2, 3], [4, 5]]
         assert site.metric("lora_edge_upstream_frames_rejected_total") == 2
         assert site.metric("lora_edge_upstream_frames_acknowledged_total") == 4
-        assert site.dropped("dead_letter") == 2
+        assert site.outbox.statistics().dead_letters == 2
+        assert site.dropped("dead_letter") == 0
         assert "rejected frames name=city frames=1" in caplog.text
         assert "reason='payload format'" in caplog.text
         assert await pending(site.outbox) == []

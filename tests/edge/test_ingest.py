@@ -12,9 +12,9 @@ from drivers.base import Capabilities, Downlink, TxOutcome, TxResult
 from edge.content import ContentBuilder, RadioRule
 from edge.deduplication import HOLD_US, Deduplicator
 from edge.event_tracker import EventTracker
-from edge.ingest import Ingest, run_commit, run_ingest
+from edge.ingest import Ingest, run_acknowledge, run_commit, run_ingest
 from edge.monitoring.metrics import Metrics
-from edge.outbox.admission import OutboxSettings
+from edge.outbox.admission import OutboxSettings, UpstreamLimits
 from edge.outbox.store import Outbox, open_outbox
 from protocol.lora.events import (
     ConcentratorStateChanged,
@@ -107,7 +107,7 @@ async def data_path(
 ) -> AsyncIterator[DataPath]:
     """Ingest and outbox running; ``radios`` listen to the same channel."""
     clock, metrics, driver = FakeClock(), Metrics("test"), AcknowledgingDriver()
-    settings = OutboxSettings(commit_linger_s=0.0, upstreams=("city",))
+    settings = OutboxSettings(commit_linger_s=0.0, upstreams={"city": UpstreamLimits()})
     async with (
         open_outbox(
             directory / "outbox.db",
@@ -139,6 +139,7 @@ async def data_path(
         tasks = [
             group.create_task(run_ingest(ingest)),
             group.create_task(run_commit(ingest, outbox)),
+            group.create_task(run_acknowledge(ingest)),
         ]
         yield DataPath(ingest, outbox, driver, metrics, clock)
         for task in tasks:
@@ -241,6 +242,7 @@ def heartbeat(newest: int, *, boot: int = 1, overflow: int = 0, rejects: int = 0
         radios=(RadioStatistics(5, 1, -110.0, 0, receiving=True),),
         newest=EventOrigin(BOARD_A, boot, newest),
         ring_used=3,
+        ring_capacity=0,
         ring_overflow=overflow,
         link_rejects={"crc": rejects},
         temperature_celsius=41.5,

@@ -18,7 +18,7 @@ from edge.data_path import build_ingest
 from edge.gateway_status import GatewayStatus
 from edge.ingest import Ingest
 from edge.monitoring.metrics import Metrics
-from edge.outbox.admission import Admission, OutboxSettings
+from edge.outbox.admission import Admission, OutboxSettings, UpstreamLimits
 from edge.outbox.store import Outbox, open_outbox
 from protocol.lora.events import CrcStatus
 from protocol.records.sensor_frame import (
@@ -133,8 +133,12 @@ class ServedGateway:
 
     def append(self, *contents: FrameContent) -> tuple[FrameId, ...]:
         """Store frames as ingest would."""
-        appending = self.outbox.append(*(Admission(content) for content in contents))
-        return asyncio.run_coroutine_threadsafe(appending, self.loop).result(10)
+
+        async def append() -> tuple[FrameId, ...]:
+            # Each by itself: frames of one commit are numbered by class.
+            return tuple([(await self.outbox.append(Admission.of(c)))[0] for c in contents])
+
+        return asyncio.run_coroutine_threadsafe(append(), self.loop).result(10)
 
     def do(self, action: Callable[[], object]) -> None:
         """Have something done on the gateway's own thread."""
@@ -147,7 +151,7 @@ def write_config(directory: Path) -> Path:
     """A valid configuration whose paths are all below the directory."""
     path = directory / "gateway.toml"
     path.write_text(CONFIG.format(directory=directory))
-    (directory / "state").mkdir()
+    (directory / "state").mkdir(exist_ok=True)
     return path
 
 
@@ -164,7 +168,7 @@ def served_gateway(
         clock = FakeClock(BOOTTIME_US, BOOT, WallTime(EIGHT_US, 1000))
         metrics = Metrics("1.2.3")
         loaded = load_config(config, {}).config
-        settings = OutboxSettings(commit_linger_s=0, upstreams=("disk",))
+        settings = OutboxSettings(commit_linger_s=0, upstreams={"disk": UpstreamLimits()})
         async with open_outbox(
             loaded.gateway.state_dir / "outbox.db",
             gateway=GATEWAY,

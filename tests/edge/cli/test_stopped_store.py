@@ -21,7 +21,7 @@ def rows(config: Path) -> list[tuple[object, ...]]:
     with sqlite3.connect(config.parent / "state" / "outbox.db") as database:
         found = [
             row
-            for table in ("frame", "epoch", "cursor", "mark")
+            for table in ("alarm", "telemetry", "epoch", "cursor", "mark", "meta")
             for row in database.execute(f"SELECT '{table}', * FROM {table}")
         ]
     database.close()

@@ -163,7 +163,7 @@ def test_a_wrong_value_is_quoted_with_what_it_must_be(line: str, message: str) -
         ),
         (f"{MINIMAL}[outbox]\nmax_bytes = 1000\n", "must be at least 8000000, not 1000"),
         (f"{MINIMAL}[outbox]\nmax_age = '1s'\n", "must be at least 1m"),
-        (f"{MINIMAL}[outbox]\ncommit_linger = '1m'\n", "must be at most 1s"),
+        (f"{MINIMAL}[outbox]\ncommit_linger = '1m'\n", "must be at most 30s"),
         (f"{MINIMAL}[logging]\nlevel = 'loud'\n", "must be debug, info, warning or error"),
         (f"{MINIMAL}[monitoring]\nlisten = 9464\n", "must be text such as"),
     ],

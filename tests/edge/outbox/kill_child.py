@@ -9,7 +9,7 @@ import sys
 from itertools import count
 from pathlib import Path
 
-from edge.outbox.admission import OutboxSettings
+from edge.outbox.admission import OutboxSettings, UpstreamLimits
 from edge.outbox.store import Outbox
 from tests.edge.outbox.open_store import admission, running
 
@@ -33,7 +33,7 @@ async def produce(outbox: Outbox, numbers: "count[int]", *, early: bool) -> None
 
 
 async def main(path: Path, first: int, *, early: bool) -> None:
-    settings = OutboxSettings(commit_linger_s=0.005, upstreams=("city",))
+    settings = OutboxSettings(commit_linger_s=0.005, upstreams={"city": UpstreamLimits()})
     numbers = count(first)
     async with running(path, settings=settings) as outbox, asyncio.TaskGroup() as group:
         for _ in range(PRODUCERS):

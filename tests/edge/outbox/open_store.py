@@ -6,14 +6,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from edge.monitoring.metrics import Metrics
-from edge.outbox.admission import Admission, OutboxSettings
+from edge.outbox.admission import Admission, OutboxSettings, UpstreamLimits
 from edge.outbox.store import Outbox, open_outbox
 from protocol.lora.events import CrcStatus
 from protocol.records.sensor_frame import FrameClass, FrameContent, Reception, WallTime
 
 GATEWAY = bytes.fromhex("0016c001ff10a235")
 BOOT = bytes(range(16))
-AT_ONCE = OutboxSettings(commit_linger_s=0, upstreams=("city",))
+AT_ONCE = OutboxSettings(commit_linger_s=0, upstreams={"city": UpstreamLimits()})
 
 
 class StillClock:
@@ -66,7 +66,7 @@ def content(
 
 def admission(number: int, **marks: bytes) -> Admission:
     """A frame to be stored."""
-    return Admission(content(number), marks)
+    return Admission.of(content(number), marks)
 
 
 def number_of(content: FrameContent) -> int:

@@ -15,6 +15,7 @@ from edge.monitoring.metrics import Metrics
 from edge.outbox.admission import MIN_BYTES, Admission, OutboxSettings
 from edge.outbox.errors import StoreClosed, StoreError, StoreFull, store_errors
 from edge.outbox.store import Outbox
+from protocol.records.sensor_frame import FrameId
 from tests.edge.outbox.open_store import (
     AT_ONCE,
     StillClock,
@@ -25,6 +26,7 @@ from tests.edge.outbox.open_store import (
     pending,
     running,
 )
+from tests.edge.outbox.still_loop import advance, still
 
 SMALL = replace(AT_ONCE, max_bytes=MIN_BYTES, keep_acknowledged=0)
 RADIOS = 80  # that heard the same frame: it takes a page of its own
@@ -54,7 +56,7 @@ async def limit_pages(outbox: Outbox, pages: int) -> None:
 
 def big(number: int) -> Admission:
     heard = content(number)
-    return Admission(replace(heard, receptions=heard.receptions * RADIOS))
+    return Admission.of(replace(heard, receptions=heard.receptions * RADIOS))
 
 
 def dropped(metrics: Metrics, reason: str) -> float | None:
@@ -151,7 +153,7 @@ class TestFull:
             await until_degraded(metrics, 1)
             assert not held.done()
             assert await numbers(outbox) == []
-            await limit_pages(outbox, 10 * pages)
+            await limit_pages(outbox, pages + 5_000)
             await held
             assert await numbers(outbox) == list(range(500))
         assert dropped(metrics, "evicted_bytes") == 0
@@ -193,7 +195,9 @@ class TestFull:
         """Nobody lost anything."""
         metrics = Metrics("test")
         async with running(path, settings=SMALL, metrics=metrics) as outbox:
-            sent = await outbox.append(*map(big, range(1_000)))
+            sent: list[FrameId] = []
+            for first in range(0, 1_000, 50):
+                sent += await outbox.append(*map(big, range(first, first + 50)))
             await outbox.acknowledge("city", sent[:-1])
             async with asyncio.timeout(10):
                 while outbox.statistics().frames > 200:
@@ -210,19 +214,32 @@ class TestFull:
             OutboxSettings(max_bytes=MIN_BYTES - 1)
 
 
-async def test_old_frames_are_dropped_by_age(path: Path) -> None:
-    """Only those that are certainly older, and they are counted."""
+@still
+async def test_what_was_dropped_is_not_sent(path: Path) -> None:
+    """Although its pack was read before, because the upstream had asked for a part of it."""
     metrics = Metrics("test")
-    clock = StillClock(now_us=10_000_000)
+    clock = StillClock(now_us=0)
     settings = replace(AT_ONCE, max_age_s=100)
     async with running(path, settings=settings, metrics=metrics, clock=clock) as outbox:
-        times_s = (1, 2, 3, 60, 70)
-        await outbox.append(
-            *(
-                Admission(content(n, received_us=time_s * 1_000_000))
-                for n, time_s in enumerate(times_s)
-            )
-        )
+        await outbox.append(*map(admission, range(5)))
+        assert await pending(outbox, limit=2) == [0, 1]
+        clock.now_us = 200_000_000
+        await outbox.append(admission(5))
+        await advance(outbox, 1.0)
+        assert dropped(metrics, "evicted_age") == 5
+        assert await pending(outbox) == [5]
+        assert outbox.statistics().pending == {"city": 1}
+
+
+async def test_old_frames_are_dropped_by_age(path: Path) -> None:
+    """Only those that are certainly older, by the uptime since their commit; they are counted."""
+    metrics = Metrics("test")
+    clock = StillClock(now_us=0)
+    settings = replace(AT_ONCE, max_age_s=100)
+    async with running(path, settings=settings, metrics=metrics, clock=clock) as outbox:
+        for number, time_s in enumerate((1, 2, 3, 60, 70)):
+            clock.now_us = time_s * 1_000_000
+            await outbox.append(admission(number))
         clock.now_us = 104_000_000
         async with asyncio.timeout(10):
             while outbox.statistics().frames != 2:

@@ -7,8 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cbor2
 import pytest
 
+from edge.outbox.pack import split
 from edge.outbox.ranges import SeqRanges
 from tests.edge.outbox.open_store import numbers, pending, running
 from tests.scale import SCALE
@@ -42,16 +44,20 @@ def check_file(path: Path) -> None:
     connection = sqlite3.connect(path)
     try:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        seqs = [seq for (seq,) in connection.execute("SELECT seq FROM frame ORDER BY seq")]
-        assert seqs == list(range(1, len(seqs) + 1))
+        packs = connection.execute("SELECT seq, n, delta, body FROM telemetry ORDER BY seq")
+        last_seq, newest = 0, b""
+        for seq, frames, delta, body in packs:
+            assert seq == last_seq + 1
+            last_seq = seq + frames - 1
+            # A mark is committed with its frame: it tells of the newest one of its pack.
+            mark = cbor2.loads(delta[4:])[0]["last"]
+            bodies = split(body, frames)
+            assert mark in bodies[-1]
+            assert not any(mark in other for other in bodies[:-1])
+            newest = mark
         for (text,) in connection.execute("SELECT acknowledged FROM cursor"):
-            acknowledged = SeqRanges.from_text(text)
-            assert all(last <= len(seqs) for _, last in acknowledged)
-        # A mark is committed with its frame: it tells of the newest one alone.
-        newest = connection.execute("SELECT body FROM frame ORDER BY seq DESC LIMIT 1").fetchall()
-        marks = connection.execute("SELECT v FROM mark WHERE k = 'last'").fetchall()
-        assert len(newest) == len(marks)
-        assert all(mark in body for (body,), (mark,) in zip(newest, marks, strict=True))
+            assert all(last <= last_seq for _, last in SeqRanges.from_text(text))
+        assert bool(newest) == bool(last_seq)
     finally:
         connection.close()
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from edge.monitoring.metrics import Metrics
-from edge.outbox.admission import Admission, OutboxSettings
+from edge.outbox.admission import Admission, OutboxSettings, UpstreamLimits
 from edge.outbox.errors import StoreBusy, StoreClosed, StoreError
-from edge.outbox.store import MAX_WAITING, open_outbox
+from edge.outbox.ring import MAX_FRAMES
+from edge.outbox.store import open_outbox
 from protocol.records.sensor_frame import FrameClass, WallTime
 from tests.edge.outbox.open_store import (
     AT_ONCE,
@@ -26,7 +27,7 @@ from tests.edge.outbox.open_store import (
     running,
 )
 
-LONG_LINGER = OutboxSettings(commit_linger_s=3600, upstreams=("city",))
+LONG_LINGER = OutboxSettings(commit_linger_s=3600, upstreams={"city": UpstreamLimits()})
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ async def test_frames_keep_content_and_order(path: Path) -> None:
     """What is appended is read again, numbered from 1 in order of commit."""
     heard = [content(n, device=f"flood-{n}") for n in range(5)]
     async with running(path) as outbox:
-        frame_ids = await outbox.append(*map(Admission, heard))
+        frame_ids = await outbox.append(*map(Admission.of, heard))
         frames = await outbox.frames()
     assert [frame.content for frame in frames] == heard
     assert [frame.frame_id for frame in frames] == list(frame_ids)
@@ -64,21 +65,35 @@ async def test_everything_survives_a_restart(path: Path) -> None:
     assert (frame_id.epoch, frame_id.seq) == (epoch, 9)
 
 
-async def test_one_call_is_one_transaction(path: Path) -> None:
-    """A frame that cannot be stored takes its company along, not its neighbours."""
-    wrong = Admission(content(2, received_us=1 << 63))
+def test_what_cannot_be_stored_is_refused_before_it_waits() -> None:
+    """On the caller's account: a frame that cannot be stored never takes its neighbours along."""
+    with pytest.raises(ValueError, match="not a time"):
+        Admission.of(content(2, received_us=1 << 63))
+    with pytest.raises(ValueError, match="cannot be stored"):
+        Admission.of(content(2, device="x" * 70_000))
+
+
+async def test_classes_share_a_commit(path: Path) -> None:
+    """Each caller learns its own numbers, and marks of all classes are kept."""
+    classes = list(FrameClass)
     async with running(path) as outbox:
-        with pytest.raises(ValueError, match="not a time"):
-            await outbox.append(admission(1), wrong)
-        await outbox.append(admission(3))
-        assert await numbers(outbox) == [3]
+        mixed = [
+            Admission.of(content(n, frame_class=classes[n % 3]), {f"mark-{n}": bytes([n])})
+            for n in range(9)
+        ]
+        frame_ids = await outbox.append(*mixed)
+        assert sorted(frame_id.seq for frame_id in frame_ids) == list(range(1, 10))
+    async with running(path) as outbox:
+        frames = {frame.frame_id: number_of(frame.content) for frame in await outbox.frames()}
+        assert [frames[frame_id] for frame_id in frame_ids] == list(range(9))
+        assert [outbox.mark(f"mark-{n}") for n in range(9)] == [bytes([n]) for n in range(9)]
 
 
 async def test_heard_before_the_host_booted(path: Path) -> None:
     """The board kept it meanwhile, so its time on CLOCK_BOOTTIME is negative."""
     early = content(1, received_us=-5_000_000)
     async with running(path) as outbox:
-        await outbox.append(Admission(early))
+        await outbox.append(Admission.of(early))
         [frame] = await outbox.frames()
     assert frame.content == early
 
@@ -122,14 +137,14 @@ class TestGroupCommit:
         assert value("lora_edge_frames_stored_total", {"class": "telemetry"}) == 64
 
     async def test_alarms_do_not_wait(self, path: Path) -> None:
-        """And they take along whatever waits."""
-        alarm = Admission(content(2, frame_class=FrameClass.ALARM))
+        """And they take along whatever waits, which is numbered after them."""
+        alarm = Admission.of(content(2, frame_class=FrameClass.ALARM))
         async with running(path, settings=LONG_LINGER) as outbox, asyncio.TaskGroup() as group:
             appending = group.create_task(outbox.append(admission(1)))
             await asyncio.sleep(0)
             await outbox.append(alarm)
             await appending
-            assert await numbers(outbox) == [1, 2]
+            assert await numbers(outbox) == [2, 1]
 
     async def test_numbers_follow_the_calls(self, path: Path) -> None:
         """Callers that share a commit get each their own numbers."""
@@ -143,12 +158,12 @@ class TestGroupCommit:
 
     async def test_more_callers_than_may_wait(self, path: Path) -> None:
         """The queue is bounded; those beyond it wait for their turn, and nobody is lost."""
-        count = 3 * MAX_WAITING
+        count = 3 * MAX_FRAMES
         async with running(path) as outbox, asyncio.TaskGroup() as group:
             for number in range(count):
                 group.create_task(outbox.append(admission(number)))
             await asyncio.sleep(0)
-            assert outbox.statistics().uncommitted <= MAX_WAITING
+            assert outbox.statistics().uncommitted <= MAX_FRAMES
         async with running(path) as outbox:
             assert sorted(await numbers(outbox)) == list(range(count))
 
@@ -262,7 +277,7 @@ class TestForwarding:
 
     async def test_upstreams_are_independent(self, path: Path) -> None:
         """What one has acknowledged the other still gets."""
-        settings = replace(AT_ONCE, upstreams=("city", "lab"))
+        settings = replace(AT_ONCE, upstreams={"city": UpstreamLimits(), "lab": UpstreamLimits()})
         async with running(path, settings=settings) as outbox:
             frame_ids = await outbox.append(*map(admission, range(3)))
             await outbox.acknowledge("city", frame_ids)
@@ -285,7 +300,9 @@ class TestForwarding:
         async with running(path) as outbox:
             frame_ids = await outbox.append(*map(admission, range(3)))
             await outbox.acknowledge("city", frame_ids)
-        async with running(path, settings=replace(AT_ONCE, upstreams=("lab",))) as outbox:
+        async with running(
+            path, settings=replace(AT_ONCE, upstreams={"lab": UpstreamLimits()})
+        ) as outbox:
             assert await pending(outbox, "lab") == [0, 1, 2]
         assert isinstance(caplog, pytest.LogCaptureFixture)
         assert "no longer configured, and forgotten by the outbox: city" in caplog.text
@@ -306,8 +323,8 @@ class TestForwarding:
         """A receiver that answers for another store or for what was never sent is not believed."""
         async with running(path) as outbox:
             [frame_id] = await outbox.append(admission(1))
-            other_epoch = replace(frame_id, epoch=bytes(8))
-            await outbox.acknowledge("city", [other_epoch, replace(frame_id, seq=2)])
+            other_epoch = frame_id._replace(epoch=bytes(8))
+            await outbox.acknowledge("city", [other_epoch, frame_id._replace(seq=2)])
             assert await pending(outbox) == [1]
             await outbox.append(admission(2))
             assert await pending(outbox) == [1, 2]
@@ -345,8 +362,8 @@ class TestTools:
     async def test_by_device(self, path: Path) -> None:
         """A rare device is found behind many others."""
         async with running(path) as outbox:
-            others = [Admission(content(n, device="light")) for n in range(600)]
-            await outbox.append(Admission(content(7, device="flood")), *others)
+            others = [Admission.of(content(n, device="light")) for n in range(600)]
+            await outbox.append(Admission.of(content(7, device="flood")), *others)
             frames = await outbox.frames(device="flood", newest_first=True, limit=5)
         assert [number_of(frame.content) for frame in frames] == [7]
 
@@ -390,7 +407,7 @@ class TestIdentity:
     async def test_time_is_filled_in_when_it_is_known(self, path: Path) -> None:
         """Also for frames that were stored before the clock was synchronised."""
         clock = StillClock(now_us=50_000_000)
-        early = Admission(content(1, received_us=40_000_000))
+        early = Admission.of(content(1, received_us=40_000_000))
         async with running(path, clock=clock) as outbox:
             await outbox.append(early)
             assert [frame.received_at for frame in await outbox.frames()] == [None]
@@ -399,7 +416,7 @@ class TestIdentity:
             await outbox.append(admission(2))
         async with running(path, clock=StillClock(boot_id=b"another boot 16b")) as outbox:
             [first, _] = await outbox.frames()
-        assert first.received_at == WallTime(1_790_000_040_000_000, 500)
+        assert first.received_at == WallTime(1_790_000_040_000_000, 500 + 1_000)  # 10 s at 100 ppm
 
 
 class TestFile:
@@ -427,7 +444,7 @@ class TestFile:
                 "synchronous": 2,
                 "page_size": 4096,
                 "locking_mode": "exclusive",
-                "wal_autocheckpoint": 250,
+                "wal_autocheckpoint": 600,
                 "secure_delete": 0,
                 "cache_size": -4096,
                 "auto_vacuum": 0,
@@ -475,9 +492,11 @@ async def test_statistics_and_gauges(path: Path) -> None:
     metrics = Metrics("test")
     clock = StillClock(now_us=100_000_000)
     async with running(path, metrics=metrics, clock=clock) as outbox:
-        heard = [content(n, received_us=(10 + n) * 1_000_000) for n in range(5)]
-        frame_ids = await outbox.append(*map(Admission, heard))
+        frame_ids = await outbox.append(*map(admission, range(2)))
+        clock.now_us += 10_000_000
+        frame_ids += await outbox.append(*map(admission, range(2, 5)))
         await outbox.acknowledge("city", frame_ids[:2])
+        clock.now_us += 88_000_000
         await asyncio.sleep(1.2)  # ages are looked at once a second
         statistics = outbox.statistics()
     assert statistics.frames == 5
@@ -510,15 +529,13 @@ async def test_the_writer_beats(path: Path) -> None:
     assert max(b - a for a, b in itertools.pairwise(beats)) < 2
 
 
-async def test_damaged_row_is_passed_over(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """One frame whose bytes have rotted is counted; those behind it are delivered."""
+async def test_what_is_no_frame_is_passed_over(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Bytes that are stored well but that we cannot read are counted; others are delivered."""
     metrics = Metrics("test")
-    async with running(path) as outbox:
-        await outbox.append(*map(admission, range(4)))
-    with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE frame SET body = x'ff00' WHERE seq = 2")
-    connection.close()
     async with running(path, metrics=metrics) as outbox:
+        await outbox.append(admission(0), Admission(b"\xff\x00"), admission(2), admission(3))
         with caplog.at_level(logging.ERROR):
             assert await pending(outbox) == [0, 2, 3]
         assert "stored frame 2 is damaged" in caplog.text
