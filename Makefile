@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 DURATION ?= 60
 SEED ?= 1
 ARGS ?=
+FULL ?=
 
 .PHONY: help demo test lint types unit debian-packages bench prove clean
 
@@ -44,11 +45,12 @@ unit: $(VENV)/.development ## All tests, with coverage
 	$(BIN)/coverage report --include='protocol/*' --fail-under=100
 	$(BIN)/coverage report --fail-under=90 | tail -n 1
 
-bench: $(VENV)/.development ## Memory, start-up and latency figures
+bench: $(VENV)/.development ## Memory, start-up, latency; the outbox beside its peers (FULL=1: all of it)
 	$(BIN)/python -m benchmarks.gateway
+	$(BIN)/python -m benchmarks.outbox $(if $(filter 1,$(FULL)),,--quick) $(ARGS)
 
 prove: $(VENV)/.development ## The full figures, resumable; results in docs/RESULTS.md
 	$(BIN)/python -m benchmarks.prove
 
 clean: ## Remove everything that was made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage demo-state
+	rm -rf $(VENV) .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage demo-state

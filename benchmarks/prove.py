@@ -53,7 +53,43 @@ STEPS = (
         _PYTEST,
     ),
     Step(
-        "kill -9 of the store, 10 x", "SCALE=10 pytest -q tests/edge/outbox/test_kill.py", _PYTEST
+        "power cuts by write log, 1,000 of each model",
+        "SCALE=20 pytest -q tests/powercut/test_power_cuts.py --timeout 7200",
+        _PYTEST,
+    ),
+    Step(
+        "power cuts of a real file system, 1,000",
+        "SCALE=100 pytest -q tests/powercut/test_loop_device.py --timeout 7200",
+        _PYTEST,
+    ),
+    Step(
+        "kill -9 of the store, 1,000",
+        "SCALE=50 pytest -q tests/powercut/test_kills.py --timeout 7200",
+        _PYTEST,
+    ),
+    Step(
+        "failing storage calls, failed syncs, second cuts, negative controls, 10 x",
+        "SCALE=10 pytest -q tests/powercut/test_nth_failure.py tests/powercut/test_failed_sync.py"
+        " tests/powercut/test_second_cut.py tests/powercut/test_killed_then_cut.py"
+        " tests/powercut/test_strace.py tests/powercut/test_controls.py --timeout 7200",
+        _PYTEST,
+    ),
+    Step(
+        "the outbox against its model, damage, degraded, migration, 10 x",
+        "SCALE=10 pytest -q tests/edge/outbox/test_against_model.py"
+        " tests/edge/outbox/test_damaged.py tests/edge/outbox/test_degraded.py"
+        " tests/edge/outbox/test_migration.py --timeout 7200",
+        _PYTEST,
+    ),
+    Step(
+        "seven days without backhaul, 4.8 million frames",
+        "SCALE=10 pytest -q -s tests/edge/outbox/test_long_outage.py --timeout 7200",
+        _PYTEST + "|frames|MB",
+    ),
+    Step(
+        "the outbox beside floors and peers",
+        "python -m benchmarks.outbox",
+        r"^(ours|sqlite3|raw|persist|litequeue|thingsboard|drain|1 |10 |60 |1000|.*(>=|<=))",
     ),
     Step(
         "fuzzing and properties, 10 x", "SCALE=10 pytest -q tests/protocol --timeout 7200", _PYTEST
