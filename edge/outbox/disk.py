@@ -14,6 +14,9 @@ from pathlib import Path
 BLOCK_BYTES = 4096
 _RESERVE_BYTES = 32_000_000
 _BALLAST_BYTES = 8_000_000
+_LEAST_BALLAST_BYTES = 4_000_000
+"""So much the WAL may hold that has no place in the database yet."""
+
 _SMALL_DISK = 32
 """On a small disk, reserve and ballast are at most this part of it."""
 
@@ -83,10 +86,10 @@ class Disk:
             OSError: the disk cannot be asked.
         """
         room = self.room()
-        size_bytes = min(_BALLAST_BYTES, room.reserve_bytes)
+        size_bytes = min(_BALLAST_BYTES, max(_LEAST_BALLAST_BYTES, room.reserve_bytes))
         if room.has_ballast:
             return True
-        if room.growth_bytes < 2 * size_bytes:
+        if room.free_bytes < room.reserve_bytes + 2 * size_bytes:
             return False
         try:
             with self._ballast.open("xb") as file:

@@ -11,6 +11,9 @@ from edge.outbox.errors import StoreClosed, StoreCorrupt, StoreError
 MAX_WAITING = 1024
 """Errands that may wait; further callers wait for their turn."""
 
+_SAME_INSTANT_TURNS = 3
+"""Of the loop, after a wait: what comes in the same instant shares the commit."""
+
 _T = TypeVar("_T")
 
 
@@ -46,11 +49,15 @@ class Errands:
         await asyncio.sleep(0)  # those who were told of a commit may have more by now
         if self._wake.is_set() or seconds <= 0:
             return
-        alarm = self._loop.call_later(seconds, self._wake.set)
+        until_s = self._loop.time() + seconds
+        alarm = self._loop.call_at(until_s, self._wake.set)
         try:
             await self._wake.wait()
         finally:
             alarm.cancel()
+        if self._loop.time() >= until_s:
+            for _ in range(_SAME_INSTANT_TURNS):
+                await asyncio.sleep(0)
 
     async def do(self, work: Callable[[], Awaitable[_T]]) -> _T:
         """Have the owner's task do something.

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from edge.outbox.admission import OutboxSettings
 from edge.outbox.contents import Contents
 from edge.outbox.database import PAGE_BYTES
+from edge.outbox.disk import Room
 from edge.outbox.packs import class_tables
 from protocol.lora.events import DropReason
 from protocol.records.sensor_frame import FrameClass
@@ -81,13 +82,15 @@ def is_full(used_pages: int, page_limit: int) -> bool:
     return used_pages > page_limit - RESERVED_PAGES
 
 
-def page_limit(settings: OutboxSettings, file_pages: int, growth_bytes: int) -> int:
+def page_limit(settings: OutboxSettings, file_pages: int, room: Room) -> int:
     """How large the file may become, on a disk that others fill as well.
 
-    What is there already may be used, and so may the least that a store needs.
+    What is there already may be used. A store that is still small may take of the reserve, but only
+    half of what is free: without any room for it SQLite cannot make use of a larger file.
     """
-    by_disk = max(file_pages + growth_bytes // PAGE_BYTES, _LEAST_PAGES)
-    return min(settings.max_bytes // PAGE_BYTES, by_disk)
+    least = min(_LEAST_PAGES - file_pages, room.free_bytes // 2 // PAGE_BYTES)
+    growth = max(0, least, room.growth_bytes // PAGE_BYTES)
+    return min(settings.max_bytes // PAGE_BYTES, file_pages + growth)
 
 
 def delivered_through(contents: Contents) -> int:

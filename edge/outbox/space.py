@@ -41,6 +41,11 @@ class Space:
         """Whether the next groups might find no room, as far as is known."""
         return is_full(self._usage.used_pages, self._page_limit)
 
+    @property
+    def is_over_budget(self) -> bool:
+        """Whether it is the configured size that leaves no room, whatever the disk does."""
+        return is_full(self._usage.used_pages, self._settings.max_bytes // PAGE_BYTES)
+
     async def look(self) -> None:
         """Look at sizes, and decide how large the file may become.
 
@@ -54,7 +59,7 @@ class Space:
         if room.wal_bytes > 2 * WAL_BYTES:
             # SQLite says nothing when a checkpoint of its own fails, and the WAL grows and grows.
             await self._database.checkpoint()
-        limit = page_limit(self._settings, self._usage.file_pages, room.growth_bytes)
+        limit = page_limit(self._settings, self._usage.file_pages, room)
         if limit != self._page_limit:
             self._page_limit = limit
             await self._database.limit_pages(limit)

@@ -238,7 +238,10 @@ class Writer:
         """
         await self._space.look()
         full = self._space.is_full
-        if not full and await self._space.relieve(self._tick_at_s):
+        if not self._space.is_over_budget and await self._space.relieve(self._tick_at_s):
+            # What the WAL holds gets its place in the database before others take the room.
+            await self._database.checkpoint()
+            await self._space.look()
             return True
         if not full and self._failures < _FAILURES_BEFORE_EVICTION:
             return False
@@ -296,16 +299,16 @@ class Writer:
         await self._space.reopened()
 
     def _expose(self) -> None:
-        """Let upstreams, if there are any, have what the store does not take."""
+        """Give numbers to what the store does not take, and let upstreams have it."""
         contents = self._contents
         if self._failures < _FAILURES_BEFORE_EXPOSED:
             return
-        if contents.cursors and not any(group.exposed for group in self.ring.groups):
+        if not any(group.exposed for group in self.ring.groups):
             begin_epoch(contents, contents.epochs[-1].gateway, contents.last_seq + 1)
         while self.ring.take(self._next_seq()):
             pass
         for group in self.ring.groups:
-            if contents.cursors and not group.exposed:
+            if not group.exposed:
                 group.exposed = True
                 contents.exposed_through = group.last_seq
                 contents.exposed_frames += group.frames

@@ -49,7 +49,7 @@ class LoopDevice:
 
 
 @contextmanager
-def loop_device() -> Iterator[LoopDevice]:
+def loop_device(*, block_bytes: int = 4096, size_bytes: int = _BYTES) -> Iterator[LoopDevice]:
     """Make a file system and mount it; all is removed again, whatever happens.
 
     Raises:
@@ -61,9 +61,9 @@ def loop_device() -> Iterator[LoopDevice]:
     try:
         mounted.mkdir()
         # Written, not sparse: direct I/O to a hole may have to allocate.
-        image.write_bytes(bytes(_BYTES))
+        image.write_bytes(bytes(size_bytes))
         device = _run("losetup", "--find", "--show", "--direct-io=on", str(image)).strip()
-        _run("mkfs.ext4", "-q", "-b", "4096", device)
+        _run("mkfs.ext4", "-q", "-b", str(block_bytes), device)
         made = LoopDevice(device, mounted)
         made.mount()
         yield made

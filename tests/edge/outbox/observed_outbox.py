@@ -237,7 +237,7 @@ class ObservedOutbox(RuleBasedStateMachine):
         if self.outbox.fault is None:
             assert not self.held
         self.model.exposed = set()
-        if writer._failures >= 2 and self.model.upstreams:
+        if writer._failures >= 2:
             self.model.exposed = {number for held in self.held for number in held.numbers}
             assert in_memory == self.model.exposed
             for seq, body in writer.ring.bodies(1, SEQ_MAX):

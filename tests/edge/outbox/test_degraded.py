@@ -310,6 +310,19 @@ class TestRelease:
             told = [call.result()[0] for call in here.calls]
             assert list((await here.stored()).values()) == told
 
+    @FAULTS
+    @still
+    async def test_without_upstreams_and_then_a_crash(self, path: Path, fault: Fault) -> None:
+        """What callers were told is not told to others."""
+        alone = replace(TWO, upstreams={})
+        async with site(path, settings=alone, crash=True) as here:
+            call = await here.degrade(Fault.BEFORE, admission(0))
+            here.failing.fault = fault
+            here.outbox.release_uncommitted()
+            told = await call
+        async with site(path, settings=alone) as here:
+            assert await here.outbox.append(admission(1)) != told
+
 
 class TestFullMemory:
     """There is no room in memory either."""
