@@ -36,6 +36,9 @@ _HEADS = (
     )
     + " ORDER BY seq LIMIT ?3"
 )
+_SIZES = _HEADS.replace(
+    "SELECT seq, n, boot, boottime_us", "SELECT seq, n, boot, boottime_us, length(body)"
+)
 _COUNT = " UNION ALL ".join(
     f"SELECT coalesce(sum(min(seq + n - 1, ?2) - max(seq, ?1) + 1), 0) FROM {table} WHERE seq"
     f" BETWEEN coalesce((SELECT max(seq) FROM {table} WHERE seq <= ?1), ?1) AND ?2"
@@ -105,6 +108,18 @@ async def heads(database: Database, first: int, last: int, limit: int) -> list[P
     """
     rows = await database.read(_HEADS, first, last, limit)
     return [PackHead(*row) for row in checked(rows, PACK_HEAD)]
+
+
+async def sizes(
+    database: Database, first: int, last: int, limit: int
+) -> list[tuple[PackHead, int]]:
+    """As :func:`heads`, each with the size of its frames in bytes; they are not read for that.
+
+    Raises:
+        StoreError: they cannot be read.
+    """
+    rows = await database.read(_SIZES, first, last, limit)
+    return [(PackHead(*head), size) for *head, size in checked(rows, (*PACK_HEAD, int))]
 
 
 async def count_frames(database: Database, first: int, last: int) -> int:

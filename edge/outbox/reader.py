@@ -6,7 +6,7 @@ from edge.outbox.contents import Contents
 from edge.outbox.cursor import Cursor
 from edge.outbox.database import Database
 from edge.outbox.errors import StoreCorrupt, StoreError
-from edge.outbox.packs import ReadPack, heads, sound_packs
+from edge.outbox.packs import ReadPack, heads, sizes, sound_packs
 from edge.outbox.ranges import runs
 from edge.outbox.writer import Writer
 
@@ -26,8 +26,6 @@ class Reader:
         self._contents = contents
         self._writer = writer
         self._begun: dict[str, ReadPack] = {}
-        self._frames_per_pack = 1.0
-        self._bytes_per_pack = 1.0
 
     def forget(self) -> None:
         """Another database has taken the place of the one that was read."""
@@ -103,16 +101,17 @@ class Reader:
             removed_through = self._contents.totals[begun.frame_class].removed_through
             if begun.head.last_seq > removed_through:
                 return [begun]
-        count = min(
-            _READ_PACKS,
-            1 + int(frames / self._frames_per_pack),
-            1 + int(_READ_BYTES / self._bytes_per_pack),
-        )
-        packs = await sound_packs(self._database, first, last, count)
-        if packs:
-            self._frames_per_pack = sum(pack.head.frames for pack in packs) / len(packs)
-            self._bytes_per_pack = sum(len(pack.body) for pack in packs) / len(packs)
-        return packs
+        through, chosen, size_bytes = first, 0, 0
+        for head, pack_bytes in await sizes(self._database, first, last, min(frames, _READ_PACKS)):
+            if chosen and size_bytes + pack_bytes > _READ_BYTES:
+                break
+            through, chosen, size_bytes = head.last_seq, chosen + 1, size_bytes + pack_bytes
+            frames -= head.frames
+            if frames <= 0:
+                break
+        if not chosen:
+            return []
+        return await sound_packs(self._database, first, through, chosen)
 
 
 def _part(pack: ReadPack, first: int, last: int) -> Bodies:
