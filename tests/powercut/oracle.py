@@ -71,7 +71,7 @@ async def judge(
     try:
         async with running(path, settings=_NOTHING_IS_REMOVED) as outbox:
             found = await outbox.frames(limit=1_000_000_000)
-            _judge_frames(verdict, found, promises, evictable, has_failed=has_failed)
+            _judge_frames(verdict, found, promises, evictable)
             _judge_marks(verdict, outbox, found, promises)
             await _judge_pending(verdict, outbox, found, promises, drain=drain)
             found += await _append_one_more(verdict, outbox, found, promises, has_failed=has_failed)
@@ -82,12 +82,7 @@ async def judge(
 
 
 def _judge_frames(
-    verdict: Verdict,
-    found: list[SensorFrame],
-    promises: Promises,
-    evictable: int,
-    *,
-    has_failed: bool,
+    verdict: Verdict, found: list[SensorFrame], promises: Promises, evictable: int
 ) -> None:
     stored = {number_of(frame.content): frame.frame_id for frame in found}
     verdict.stored = stored
@@ -109,12 +104,12 @@ def _judge_frames(
     verdict.evicted, verdict.lost = _gone(found, promises, evictable)
     verdict.check(not verdict.lost, f"promised and lost: {sorted(verdict.lost)}")
     for first, last in promises.appended:
-        group = set(range(first, last + 1))
-        missing = group - stored.keys() - promises.promised.keys()
-        # What is committed may be evicted before its caller gets to telling of the promise; when a
-        # store works again after a failure, evictions are told of only after all that waited.
-        is_evicted = has_failed or len(missing) <= evictable - len(verdict.evicted)
-        is_whole = not missing or missing == group
+        group = set(range(first, last + 1)) - promises.promised.keys()
+        # Who gave up waiting was promised nothing, and yet the group may have been committed,
+        # delivered and removed like any other.
+        missing = {n for n in group - stored.keys() if not promises.may_be_gone(n)}
+        is_evicted = len(missing) <= evictable - len(verdict.evicted)
+        is_whole = not missing or not group & stored.keys()
         verdict.check(is_whole or is_evicted, f"half of a group: {sorted(missing)}")
 
 
