@@ -108,9 +108,7 @@ class Writer:
                 return
         try:
             if isinstance(self._fault, StoreFull):
-                # What the WAL holds goes into the database as soon as there is room for that.
-                await self._database.checkpoint()
-                await self._space.look()
+                await self._fold_in()
             elif self._fault is not None:
                 await self._reopen()
                 await self._remover.finish()
@@ -246,6 +244,19 @@ class Writer:
         if not full and self._failures < _FAILURES_BEFORE_EVICTION:
             return False
         return await self._remover.remove_some(full=True)
+
+    async def _fold_in(self) -> None:
+        """What the WAL holds goes into the database as soon as there is room for that.
+
+        It is the disk that has none for it, so the ballast goes, whatever the budget says.
+        """
+        try:
+            await self._database.checkpoint()
+        except StoreFull:
+            if not await self._space.relieve(self._tick_at_s):
+                raise
+            await self._database.checkpoint()
+        await self._space.look()
 
     async def _tick(self, now_s: float) -> None:
         contents = self._contents

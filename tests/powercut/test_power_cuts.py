@@ -131,3 +131,11 @@ def test_the_run_is_worth_cutting() -> None:
     assert len(promises.promised) > 500
     assert all(len(promises.acknowledged[upstream]) > 300 for upstream in UPSTREAMS)
     assert len(promises.calls) > 2
+
+
+@pytest.mark.parametrize("seed", [2, 6, 11])
+def test_a_full_disk_is_got_over(seed: int) -> None:
+    """Also where it is the WAL that finds no room in the database: the ballast makes some."""
+    told = recording("full disk", seed).told
+    fails, works = told.count("the store fails"), told.count("the store works again")
+    assert fails == works, told
