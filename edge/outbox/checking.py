@@ -21,7 +21,8 @@ from protocol.records.sensor_frame_codec import decode_content
 
 _SIZES = (
     " UNION ALL ".join(
-        f"SELECT seq, length(body) + coalesce(length(delta), 0) FROM {table} WHERE seq >= ?1"
+        f"SELECT seq, coalesce(length(body), 0) + coalesce(length(delta), 0) FROM {table}"
+        " WHERE seq >= ?1"
         for table in CLASSES
     )
     + " ORDER BY seq LIMIT ?2"
