@@ -26,10 +26,15 @@ class _Errand:
 
 
 class Errands:
-    """The owner wakes when something is wanted; others wake when something has become true."""
+    """The owner wakes when something is wanted; others wake when something has become true.
+
+    Attributes:
+        wanted: something is; waking the owner once more is not needed.
+    """
 
     def __init__(self) -> None:
         self.stopping = False
+        self.wanted = False
         self._errands: deque[_Errand] = deque()
         self._wake = asyncio.Event()
         self._news: asyncio.Event | None = None
@@ -37,20 +42,22 @@ class Errands:
 
     def wake(self) -> None:
         """Have the owner look what there is to do."""
-        if not self._wake.is_set():
+        if not self.wanted:
+            self.wanted = True
             self._wake.set()
 
     def awake(self) -> None:
         """The owner looks: what comes from now on wakes it again."""
+        self.wanted = False
         self._wake.clear()
 
     async def sleep(self, seconds: float) -> None:
         """The owner waits until something is wanted, but not for longer."""
         await asyncio.sleep(0)  # those who were told of a commit may have more by now
-        if self._wake.is_set() or seconds <= 0:
+        if self.wanted or seconds <= 0:
             return
         until_s = self._loop.time() + seconds
-        alarm = self._loop.call_at(until_s, self._wake.set)
+        alarm = self._loop.call_at(until_s, self.wake)
         try:
             await self._wake.wait()
         finally:

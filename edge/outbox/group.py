@@ -9,6 +9,9 @@ from edge.outbox.pack import PackHead, checksum, join
 from edge.outbox.schema import CLASSES
 from protocol.records.sensor_frame import FrameClass
 
+_TELEMETRY = FrameClass.TELEMETRY  # a lookup of its own costs more than what it is for
+_BULK = FrameClass.BULK
+
 Seqs = Sequence[int]
 Append = tuple[Sequence[Admission], asyncio.Future[Seqs]]
 """Frames of one caller, which go into one transaction, and what becomes their numbers when they
@@ -95,9 +98,9 @@ def number(appends: list[Append], first_seq: int) -> Group:
     for admissions, _ in appends:
         for admission in admissions:
             frame_class = admission.frame_class
-            if frame_class is FrameClass.TELEMETRY:  # by far the usual case
+            if frame_class is _TELEMETRY:  # by far the usual case
                 telemetry.append(admission.body)
-            elif frame_class is FrameClass.BULK:
+            elif frame_class is _BULK:
                 bulk.append(admission.body)
             else:
                 alarms.append(admission.body)

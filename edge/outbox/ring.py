@@ -25,6 +25,9 @@ _FULL_GROUP = 64  # frames for which waiting longer would gain little
 _MAX_GROUP = 1024
 _MAX_GROUP_BYTES = 300_000  # what the WAL has room for without growing
 
+_TELEMETRY = FrameClass.TELEMETRY  # a lookup of its own costs more than what it is for
+_BULK = FrameClass.BULK
+
 
 class Ring:
     """Appends in order of their calls: without numbers, then in numbered groups.
@@ -40,6 +43,7 @@ class Ring:
         self._linger_s = settings.linger_s(FrameClass.TELEMETRY)
         self._bulk_linger_s = settings.linger_s(FrameClass.BULK)
         self._waiting_frames = 0
+        self._waiting_bytes = 0
         self._due_s = float("inf")
         self._telemetry_waits = False
 
@@ -67,19 +71,20 @@ class Ring:
             now: tells the time in seconds.
         """
         for admission in append[0]:
+            self._waiting_frames += 1
+            self._waiting_bytes += len(admission.body)
             frame_class = admission.frame_class
-            if frame_class is FrameClass.TELEMETRY:
+            if frame_class is _TELEMETRY:
                 if self._telemetry_waits:
                     continue  # what came before it is due before it
                 self._telemetry_waits = True
                 due_s = now() + self._linger_s
-            elif frame_class is FrameClass.BULK:
+            elif frame_class is _BULK:
                 due_s = now() + self._bulk_linger_s
             else:
                 due_s = now()
             self._due_s = min(self._due_s, due_s)
         self._waiting.append(append)
-        self._waiting_frames += len(append[0])
 
     def is_due(self, now_s: float) -> bool:
         """Whether a group should be committed now."""
@@ -87,23 +92,33 @@ class Ring:
 
     def take(self, first_seq: int) -> Group | None:
         """Number the first of those that wait; None if none does."""
-        appends: list[Append] = []
-        frames = size_bytes = 0
-        while self._waiting and frames < _MAX_GROUP and size_bytes < _MAX_GROUP_BYTES:
-            append = self._waiting.popleft()
-            appends.append(append)
-            for admission in append[0]:
-                frames += 1
-                size_bytes += len(admission.body)
+        appends = self._first_of_waiting()
         if not appends:
             return None
-        self._waiting_frames -= frames
         if not self._waiting:
             self._due_s = float("inf")
             self._telemetry_waits = False
         group = number(appends, first_seq)
         self.groups.append(group)
         return group
+
+    def _first_of_waiting(self) -> list[Append]:
+        """As many as one transaction may hold."""
+        if self._waiting_frames <= _MAX_GROUP and self._waiting_bytes <= _MAX_GROUP_BYTES:
+            appends = list(self._waiting)
+            self._waiting.clear()
+            self._waiting_frames = self._waiting_bytes = 0
+            return appends
+        appends = []
+        frames = size_bytes = 0
+        while self._waiting and frames < _MAX_GROUP and size_bytes < _MAX_GROUP_BYTES:
+            append = self._waiting.popleft()
+            appends.append(append)
+            frames += len(append[0])
+            size_bytes += sum(len(admission.body) for admission in append[0])
+        self._waiting_frames -= frames
+        self._waiting_bytes -= size_bytes
+        return appends
 
     def bodies(self, first: int, last: int) -> list[tuple[int, bytes]]:
         """Numbered frames within a range."""
@@ -163,7 +178,7 @@ class Ring:
                 done.set_exception(error)
         self.groups.clear()
         self._waiting.clear()
-        self._waiting_frames = 0
+        self._waiting_frames = self._waiting_bytes = 0
         self._due_s = float("inf")
 
     def _untold(self) -> Iterator[tuple[asyncio.Future[Seqs], Seqs]]:

@@ -73,6 +73,10 @@ class Outbox:
         self._do = self._errands.do
         self._until = self._errands.until
         self._loop = asyncio.get_running_loop()
+        # Found once: this is done for every frame.
+        self._put = self._writer.ring.put
+        self._new_future = self._loop.create_future
+        self._now_s = self._loop.time
 
     @property
     def epoch(self) -> bytes:
@@ -113,10 +117,13 @@ class Outbox:
         Raises:
             StoreClosed: the outbox was stopped.
         """
-        self._errands.check_open()
-        done: asyncio.Future[Seqs] = self._loop.create_future()
-        self._writer.ring.put((admissions, done), self._loop.time)
-        self._errands.wake()
+        errands = self._errands
+        if errands.stopping:
+            errands.check_open()
+        done: asyncio.Future[Seqs] = self._new_future()
+        self._put((admissions, done), self._now_s)
+        if not errands.wanted:
+            errands.wake()
         return done
 
     async def room_in_memory(self) -> None:
