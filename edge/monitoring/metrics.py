@@ -155,7 +155,8 @@ class Metrics:
             "outbox_dead_letters", "Frames that upstreams refused, kept for a person to look at."
         )
         self.outbox_device_bytes = self._counter(
-            "outbox_device_bytes", "Bytes written to the card by the outbox, WAL and checkpoints."
+            "outbox_device_bytes",
+            "Bytes written to the card for the outbox: WAL, checkpoints, the journal of ext4.",
         )
         self.outbox_checked_packs = self._counter(
             "outbox_checked_packs", "Rows of frames whose checksums the daily check has verified."

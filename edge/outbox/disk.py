@@ -11,6 +11,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge.outbox.journal import Journal, journal_of
+
 BLOCK_BYTES = 4096
 _RESERVE_BYTES = 32_000_000
 _BALLAST_BYTES = 8_000_000
@@ -78,6 +80,14 @@ class Disk:
             has_ballast=self._ballast.exists(),
             wal_bytes=self._wal.stat().st_size if self._wal.exists() else 0,
         )
+
+    def journal(self) -> Journal:
+        """The journal of the file system, if it is one whose habits are known.
+
+        Raises:
+            OSError: the disk cannot be asked.
+        """
+        return journal_of(self._directory)
 
     def load_ballast(self) -> bool:
         """Set the ballast aside if there is plenty of room; False if there is none afterwards.

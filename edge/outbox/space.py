@@ -9,6 +9,7 @@ from edge.monitoring.metrics import Metrics
 from edge.outbox.admission import OutboxSettings
 from edge.outbox.database import PAGE_BYTES, WAL_BYTES, Database, Usage
 from edge.outbox.disk import Disk
+from edge.outbox.journal import Journal
 from edge.outbox.retention import is_full, page_limit
 
 logger = logging.getLogger(__name__)
@@ -26,6 +27,7 @@ class Space:
         self._settings = settings
         self._metrics = metrics
         self._disk = Disk(database.path)
+        self._journal: Journal | None = None
         self._usage = Usage(0, 0, 0)
         self._page_limit = settings.max_bytes // PAGE_BYTES
         self._ballast_at_s = 0.0
@@ -73,7 +75,16 @@ class Space:
         usage = await self._database.usage()
         written = max(0, usage.written_bytes - self._usage.written_bytes)
         self._metrics.outbox_device_bytes.inc(written)
+        if self._journal is not None:
+            self._journal.note(written)
         self._usage = usage
+
+    async def look_at_journal(self, now_s: float) -> None:
+        """Count what the file system has written for the store by itself."""
+        if self._journal is None:
+            self._journal = await self._ask(self._disk.journal)
+        if self._journal is not None:
+            self._metrics.outbox_device_bytes.inc(self._journal.bytes_until(now_s))
 
     async def load_ballast(self, now_s: float) -> None:
         """Set the ballast aside again if there is room for it; not all the time."""

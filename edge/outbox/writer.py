@@ -269,6 +269,7 @@ class Writer:
             await contents.save_cursors(self._database)
             self._saved_at_s = now_s
         await self._space.look()
+        await self._space.look_at_journal(now_s)
         await self._space.load_ballast(now_s)
         await self.gauges.look_at_ages(self._database)
         await self._remover.look_at_ages()
