@@ -18,7 +18,7 @@ from edge.outbox.anchors import ANCHOR_INTERVAL_US, Anchor, ClockHistory, Learne
 from protocol.records.sensor_frame import WallTime
 
 MAX_BOOTS = 1_000
-"""Kept, unless more of them have rows. Power that flaps for months makes as many."""
+"""Kept, unless more of them are needed. Power that flaps for months makes as many."""
 
 _BURST_WRITES = 50
 _WRITE_EVERY_US = 60_000_000
@@ -51,8 +51,8 @@ class Boots:
     """
 
     def __init__(self, stored: Iterable[Boot], current_boot_id: bytes) -> None:
-        self._stored = {boot.number: boot for boot in stored}
-        self._boots = dict(self._stored)
+        self._boots = {boot.number: boot for boot in stored}
+        self._changed: set[int] = set()
         self._numbers = {boot.boot_id: boot.number for boot in self._boots.values()}
         self._uptime_after_us: dict[int, int] = {}
         self._current = self.number(current_boot_id)
@@ -71,6 +71,7 @@ class Boots:
             number = max(self._boots, default=0) + 1
             self._numbers[boot_id] = number
             self._boots[number] = Boot(number, boot_id)
+            self._changed.add(number)
             self._uptime_after_us.clear()
         return self._numbers[boot_id]
 
@@ -102,14 +103,6 @@ class Boots:
         self._decide_what_to_write()
         return learned
 
-    def note_uptime(self, number: int, boottime_us: int) -> None:
-        """Take in the time of a row, which a boot has surely reached."""
-        if number == self._current:
-            self._uptime_us = max(self._uptime_us, boottime_us)
-        elif boottime_us > self._boots[number].last_boottime_us:
-            self._boots[number] = replace(self._boots[number], last_boottime_us=boottime_us)
-            self._uptime_after_us.clear()
-
     def age_us(self, number: int, boottime_us: int, now_us: int) -> int:
         """How old a row certainly is: the uptime since, of its own boot and of all later ones.
 
@@ -129,41 +122,54 @@ class Boots:
     def unsaved(self) -> list[Boot]:
         """Boots that are not on disk, or not as they should be, with all of their anchors."""
         return [
-            boot if number != self._current else replace(boot, last_boottime_us=self._uptime_us)
-            for number, boot in self._boots.items()
-            if self._stored.get(number) != boot
+            self._boots[number]
+            if number != self._current
+            else replace(self._boots[number], last_boottime_us=self._uptime_us)
+            for number in sorted(self._changed)
         ]
 
     def saved(self, boots: Iterable[Boot]) -> None:
         """Note that these are committed."""
         for boot in boots:
-            self._stored[boot.number] = boot
             if boot.number == self._current:
                 # What was learnt during the commit is still to be written.
                 uptime_us = max(self._boots[self._current].last_boottime_us, boot.last_boottime_us)
                 self._boots[self._current] = replace(
                     self._boots[self._current], last_boottime_us=uptime_us
                 )
+            if self._boots.get(boot.number) == boot:
+                self._changed.discard(boot.number)
 
     def forget_saved(self) -> None:
         """Another database has taken the place of the one that had them."""
-        self._stored.clear()
+        self._changed = set(self._boots)
 
-    def removable(self, numbers_with_rows: Collection[int]) -> list[int]:
+    @property
+    def are_too_many(self) -> bool:
+        """Whether some should be removed."""
+        return len(self._boots) > MAX_BOOTS
+
+    def removable(self, first_with_rows: int, also: Collection[bytes]) -> list[int]:
         """Boots to remove from the disk because there are too many of them, oldest first.
 
-        One without anchors goes before one with; one that has rows stays, and so does this one.
-        Without it, rows of boots before it seem younger, never older.
+        None that is needed: their absence makes nothing seem younger or undated.
+
+        Args:
+            first_with_rows: number of the oldest boot that has rows.
+            also: boots of frames that were set aside.
         """
         surplus = max(0, len(self._boots) - MAX_BOOTS)
-        unused = self._boots.keys() - set(numbers_with_rows) - {self._current}
-        in_turn = sorted(unused, key=lambda number: (bool(self._boots[number].anchors), number))
-        return sorted(in_turn[:surplus])
+        unneeded = sorted(
+            number
+            for number, boot in self._boots.items()
+            if number < min(first_with_rows, self._current) and boot.boot_id not in also
+        )
+        return unneeded[:surplus]
 
     def removed(self, numbers: Iterable[int]) -> None:
         """Note that these are no longer on disk."""
         for number in numbers:
-            self._stored.pop(number, None)
+            self._changed.discard(number)
             del self._numbers[self._boots.pop(number).boot_id]
         self._uptime_after_us.clear()
 
@@ -178,6 +184,7 @@ class Boots:
             self._boots[self._current] = replace(
                 boot, last_boottime_us=self._uptime_us, anchors=anchors
             )
+            self._changed.add(self._current)
 
     def _uptime_after(self, number: int) -> int:
         """Uptimes of all boots after one and before this one."""

@@ -3,6 +3,7 @@
 The table is bounded; when it overflows, the oldest go and are counted as dropped.
 """
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,8 @@ from edge.outbox.database import Database, Row
 from edge.outbox.errors import StoreError
 from edge.outbox.pack import PackHead, checksum, join
 from edge.outbox.packs import heads, read_packs
-from protocol.records.sensor_frame import FrameClass
+from protocol.records.sensor_frame import FrameClass, SensorFrameError
+from protocol.records.sensor_frame_codec import decode_content
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,3 +146,16 @@ async def requeue(database: Database, contents: Contents, letter: DeadLetter) ->
 async def _count(database: Database) -> int:
     [(count,)] = await database.read("SELECT count(*) FROM dead_letter")
     return int(count)
+
+
+async def boots_of_dead_letters(database: Database) -> set[bytes]:
+    """Boots in which frames were received that are set aside.
+
+    Raises:
+        StoreError: they cannot be read.
+    """
+    found = set()
+    for (body,) in await database.read("SELECT body FROM dead_letter"):
+        with contextlib.suppress(SensorFrameError):  # what cannot be read has no time to lose
+            found.add(decode_content(body).boot_id)
+    return found

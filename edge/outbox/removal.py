@@ -8,6 +8,7 @@ from edge.monitoring.metrics import Metrics
 from edge.outbox.admission import OutboxSettings
 from edge.outbox.contents import Contents, StoredPack
 from edge.outbox.database import Database
+from edge.outbox.dead_letters import boots_of_dead_letters
 from edge.outbox.pack import PackHead
 from edge.outbox.packs import heads, oldest_packs
 from edge.outbox.retention import EVICTED_PACKS, Removal, removals
@@ -113,6 +114,25 @@ class Remover:
                     name,
                     limits.max_pending,
                 )
+
+    async def remove_boots(self) -> None:
+        """Remove boots that nothing refers to, if there are too many.
+
+        Raises:
+            StoreError: they could not be removed.
+        """
+        boots = self.contents.boots
+        if not boots.are_too_many:
+            return
+        await self._find_oldest()
+        first = min((head.boot for head in self._oldest.values()), default=boots.current)
+        numbers = boots.removable(first, await boots_of_dead_letters(self.database))
+        if not numbers:
+            return
+        async with self.database.transaction():
+            for sql in ("DELETE FROM anchor WHERE boot = ?", "DELETE FROM boot WHERE id = ?"):
+                await self.database.write(sql, [(number,) for number in numbers])
+        boots.removed(numbers)
 
     def _is_expired(self, frame_class: FrameClass, head: PackHead) -> bool:
         now_us = self.clock.boottime_us()

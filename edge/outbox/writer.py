@@ -274,6 +274,8 @@ class Writer:
         await self.gauges.look_at_ages(self._database)
         await self._remover.look_at_ages()
         await self._remover.release_laggards()
+        if not self._more_to_salvage:  # what is brought over may be older than all there is
+            await self._remover.remove_boots()
         await self.checker.turn()
         self._more_to_remove = True
         self.gauges.publish()
