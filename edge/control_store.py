@@ -1,5 +1,6 @@
 """What the control socket answers about the store as a whole: verify, backup, dead letters."""
 
+import logging
 from collections.abc import AsyncIterator
 from functools import partial
 
@@ -15,6 +16,8 @@ from protocol.records.sensor_frame import SensorFrame, SensorFrameError
 from protocol.records.sensor_frame_codec import decode_content
 from protocol.records.sensor_frame_json import to_json_object
 
+logger = logging.getLogger(__name__)
+
 _LETTERS_AT_ONCE = 16
 
 Answers = AsyncIterator[dict[str, object]]
@@ -27,6 +30,7 @@ def store_handlers(outbox: Outbox) -> dict[str, Handler]:
         "backup": lambda _request: backup(outbox),
         "dead_letters": partial(_dead_letters, outbox),
         "requeue": partial(_requeue, outbox),
+        "discard": partial(_discard, outbox),
     }
 
 
@@ -79,23 +83,50 @@ def _frame(contents: Contents, letter: DeadLetter) -> dict[str, object] | None:
 
 
 async def _requeue(outbox: Outbox, request: dict[str, object]) -> Answers:
+    requeued = kept = 0
+    async for letter in _chosen(outbox, request):
+        done = await outbox.requeue(letter)
+        requeued, kept = requeued + done, kept + (not done)
+    yield {"requeued": requeued, "kept": kept}
+
+
+async def _discard(outbox: Outbox, request: dict[str, object]) -> Answers:
+    discarded = 0
+    async for letter in _chosen(outbox, request):
+        if await outbox.discard(letter):
+            discarded += 1
+            logger.warning(
+                "dead letter %d is thrown away upstream=%s seq=%d reason=%s",
+                letter.number,
+                letter.upstream,
+                letter.seq,
+                letter.reason,
+            )
+    yield {"discarded": discarded}
+
+
+async def _chosen(outbox: Outbox, request: dict[str, object]) -> AsyncIterator[DeadLetter]:
+    """The dead letter of a number, or all that there are now, or those of one upstream.
+
+    Raises:
+        RequestError: there is none of this number.
+    """
     number, upstream = request.get("number"), request.get("upstream")
     if number is not None and (not isinstance(number, int) or not 0 < number < 1 << 62):
         raise RequestError("number must be that of a dead letter")
     last = await _newest(outbox) if number is None else number
     after = 0 if number is None else number - 1
-    requeued = kept = 0
+    found = False
     while letters := await outbox.dead_letters(after=after, limit=_LETTERS_AT_ONCE):
         for letter in letters:
             if letter.number <= last and upstream in (None, letter.upstream):
-                done = await outbox.requeue(letter)
-                requeued, kept = requeued + done, kept + (not done)
+                found = True
+                yield letter
         after = letters[-1].number
         if after >= last:
             break
-    if number is not None and not requeued + kept:
+    if number is not None and not found:
         raise RequestError(f"there is no dead letter {number}; frames dead-letters lists them")
-    yield {"requeued": requeued, "kept": kept}
 
 
 async def _newest(outbox: Outbox) -> int:

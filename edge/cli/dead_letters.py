@@ -1,4 +1,4 @@
-"""``frames dead-letters`` and ``frames requeue``: what upstreams refused, and sending it again."""
+"""``frames dead-letters``, ``requeue`` and ``discard``: what upstreams refused, and its end."""
 
 import argparse
 import json
@@ -29,13 +29,7 @@ def run_list(arguments: argparse.Namespace) -> int:
 
 def run_requeue(arguments: argparse.Namespace) -> int:
     """Have one or all of them sent again."""
-    number = None if arguments.argument == "all" else int(arguments.argument)
-    request = {"command": "requeue", "number": number, "upstream": arguments.upstream}
-    answers: list[dict[str, Any]] = []
-    tell(arguments.config, request, answers.append)
-    if len(answers) != 1:
-        raise ControlError("what answers is no lora-edge")
-    [answer] = answers
+    answer = _treated(arguments)
     if arguments.format == "json":
         print(json.dumps(answer))
         return OK
@@ -43,6 +37,30 @@ def run_requeue(arguments: argparse.Namespace) -> int:
     if answer["kept"]:
         print(f"{answer['kept']} stay: their upstream is no longer configured")
     return OK
+
+
+def run_discard(arguments: argparse.Namespace) -> int:
+    """Throw one or all of them away."""
+    answer = _treated(arguments)
+    if arguments.format == "json":
+        print(json.dumps(answer))
+    else:
+        print(f"{answer['discarded']} frames are thrown away, counted as dropped: dead_letter")
+    return OK
+
+
+def _treated(arguments: argparse.Namespace) -> dict[str, Any]:
+    number = None if arguments.argument == "all" else int(arguments.argument)
+    request = {
+        "command": arguments.action,
+        "number": number,
+        "upstream": arguments.upstream,
+    }
+    answers: list[dict[str, Any]] = []
+    tell(arguments.config, request, answers.append)
+    if len(answers) != 1:
+        raise ControlError("what answers is no lora-edge")
+    return answers[0]
 
 
 def line_of(letter: dict[str, Any]) -> str:

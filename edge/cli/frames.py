@@ -10,6 +10,7 @@
   lora-edge frames restore FILE        put a backup in place, while the service is stopped
   lora-edge frames dead-letters        what upstreams refused, with their reasons
   lora-edge frames requeue 7           send dead letter 7 again; all = every one
+  lora-edge frames discard 7           throw dead letter 7 away for good; all needs --yes
 
 Times without a zone are local ones. Frames received before the clock was first synchronised are
 shown with their uptime, and are left out where --since or --until is given.
@@ -47,6 +48,7 @@ STORE_ACTIONS: dict[str, Callable[[argparse.Namespace], int]] = {
     "restore": backup.run_restore,
     "dead-letters": dead_letters.run_list,
     "requeue": dead_letters.run_requeue,
+    "discard": dead_letters.run_discard,
 }
 ACTIONS = (*LISTS, *STORE_ACTIONS)
 _ARGUMENTS = {
@@ -54,13 +56,16 @@ _ARGUMENTS = {
     "backup": "a FILE",
     "restore": "a FILE",
     "requeue": "the number of a dead letter, or all",
+    "discard": "the number of a dead letter, or all",
 }
 FORMATS = ("text", "json", "csv", "cbor")
-_OPTIONS_OF_ONE = {
-    "file": "verify",
-    "force": "backup",
-    "replace": "restore",
-    "upstream": "requeue",
+_LETTER_ACTIONS = ("requeue", "discard")
+_OPTIONS_OF_SOME = {
+    "file": ("verify",),
+    "force": ("backup",),
+    "replace": ("restore",),
+    "upstream": _LETTER_ACTIONS,
+    "yes": ("discard",),
 }
 NEWEST = 20
 _NUMBER_DIGITS = 18
@@ -75,7 +80,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "argument",
         nargs="?",
         metavar="ID|FILE|N",
-        help="show: a frame's number or id; backup, restore: a file; requeue: a number, or all",
+        help="show: a frame's number or id; backup, restore: a file; requeue, discard: a number,"
+        " or all",
     )
     add_config_option(parser)
     parser.add_argument("-f", "--follow", action="store_true", help="go on with new frames")
@@ -100,7 +106,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     store.add_argument(
         "--replace", action="store_true", help="restore: put the present store aside"
     )
-    store.add_argument("--upstream", metavar="NAME", help="requeue: only what this one refused")
+    store.add_argument(
+        "--upstream", metavar="NAME", help="requeue, discard: only what this one refused"
+    )
+    store.add_argument("--yes", action="store_true", help="discard all: it is meant")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -131,9 +140,9 @@ def run(arguments: argparse.Namespace) -> int:
 def _usage_fault(arguments: argparse.Namespace) -> str:
     if fault := _argument_fault(arguments):
         return fault
-    for option, action in _OPTIONS_OF_ONE.items():
-        if getattr(arguments, option) and arguments.action != action:
-            return f"--{option} is an option of {action}"
+    for option, actions in _OPTIONS_OF_SOME.items():
+        if getattr(arguments, option) and arguments.action not in actions:
+            return f"--{option} is an option of {' and '.join(actions)}"
     if arguments.action in STORE_ACTIONS:
         return _store_usage_fault(arguments)
     if arguments.follow and arguments.action not in ("list", "export"):
@@ -157,8 +166,10 @@ def _argument_fault(arguments: argparse.Namespace) -> str:
 def _store_usage_fault(arguments: argparse.Namespace) -> str:
     number = str(arguments.argument)
     is_number = number.isascii() and number.isdecimal() and len(number) < _NUMBER_DIGITS
-    if arguments.action == "requeue" and number != "all" and not is_number:
+    if arguments.action in _LETTER_ACTIONS and number != "all" and not is_number:
         return f"{number} is no number of a dead letter"
+    if arguments.action == "discard" and number == "all" and not arguments.yes:
+        return "discard all throws frames away for good: add --yes if that is meant"
     if arguments.format not in (None, "text", "json"):
         return f"{arguments.action} has no --format {arguments.format}"
     asks_for_frames = (arguments.since, arguments.until, arguments.device, arguments.limit)

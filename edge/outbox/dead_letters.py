@@ -143,6 +143,22 @@ async def requeue(database: Database, contents: Contents, letter: DeadLetter) ->
     return True
 
 
+async def discard(database: Database, contents: Contents, letter: DeadLetter) -> bool:
+    """Throw a frame away that was set aside.
+
+    Returns:
+        False if it is no longer there.
+
+    Raises:
+        StoreError: nothing has changed.
+    """
+    before = await _count(database)
+    async with database.transaction():
+        await database.write("DELETE FROM dead_letter WHERE id = ?", [(letter.number,)])
+    contents.dead_letters = await _count(database)
+    return contents.dead_letters < before
+
+
 async def _count(database: Database) -> int:
     [(count,)] = await database.read("SELECT count(*) FROM dead_letter")
     return int(count)

@@ -225,6 +225,17 @@ class Outbox:
 
         return await self._do(work)
 
+    async def discard(self, letter: DeadLetter) -> bool:
+        """Throw away what was set aside, counted as dropped; False if it is no longer there.
+
+        Raises:
+            StoreError: that could not be written.
+        """
+        gone = await self._do(lambda: dead_letters.discard(self._database, self._contents, letter))
+        if gone:
+            self._metrics.frames_dropped.labels(DropReason.DEAD_LETTER.value).inc()
+        return gone
+
     async def with_store(self, work: Callable[[Database, Contents], Awaitable[_T]]) -> _T:
         """Have something short done with the store itself, for the tools: nothing is committed
         meanwhile.

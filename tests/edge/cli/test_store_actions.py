@@ -243,6 +243,25 @@ def test_dead_letters_are_listed_and_sent_again(
     assert "6 for disk" in capsys.readouterr().out
 
 
+def test_dead_letters_are_thrown_away(frames: Frames, capsys: pytest.CaptureFixture[str]) -> None:
+    """One by its number, or all of one upstream; frames of others stay."""
+    assert frames("discard", "all", "--upstream", "other", "--yes") == 0
+    assert capsys.readouterr().out.startswith("0 frames")
+    assert frames("discard", "7") == 1
+    assert "there is no dead letter 7" in capsys.readouterr().err
+    assert frames("discard", "1") == 0
+    assert capsys.readouterr().out.startswith("1 frames are thrown away")
+    assert frames("dead-letters", "--json") == 0
+    [left] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert left["number"] == 2
+    assert frames("discard", "all", "--yes", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"discarded": 1}
+    assert frames("dead-letters") == 0
+    assert "no dead letters" in capsys.readouterr().out
+    assert frames("verify") == 0
+    assert "4 for disk" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -251,6 +270,9 @@ def test_dead_letters_are_listed_and_sent_again(
         ["restore"],
         ["requeue"],
         ["requeue", "some"],
+        ["discard", "all"],
+        ["discard", "some", "--yes"],
+        ["requeue", "all", "--yes"],
         ["verify", "--follow"],
         ["backup", "x", "--since", "1h"],
         ["dead-letters", "--format", "csv"],
