@@ -33,8 +33,8 @@ from protocol.dialects.rnode_commands import (
 )
 
 DETECT_INTERVAL_US = 1_000_000
-CONFIGURE_US = 1_500_000  # echoes come within 0.25 s; a first start of the radio takes longer
-CONFIGURE_ATTEMPTS = 3
+CONFIGURE_US = 600_000  # echoes come within 0.25 s
+CONFIGURE_ATTEMPTS = 4
 QUERY_INTERVAL_US = 2_000_000
 SILENCE_US = 10_000_000
 _TX_POWER_DBM = 2  # the lowest: we never send, but a radio does not start before it has been told

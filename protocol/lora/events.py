@@ -40,7 +40,8 @@ class UplinkReceived:
     Attributes:
         concentrator: configured name of the concentrator.
         radio: index of the radio on that concentrator.
-        payload: the PHY payload, 0 to 255 bytes, without the LoRa CRC.
+        payload: the PHY payload, 0 to 255 bytes, without the LoRa CRC; up to 508 bytes from
+            devices that join two packets.
         frequency_hz: what the radio was tuned to.
         coding_rate: as the received header says, "4/5" to "4/8".
         rssi_dbm: packet strength after ``rssi_model``; models must not be mixed silently. None
