@@ -11,7 +11,7 @@ from drivers.base import Downlink, DriverOptions, RadioOptions, TxOutcome
 from drivers.errors import HandshakeTimeout, UnsupportedDevice
 from drivers.registry import driver_factory, options_check
 from drivers.rnode import RNodeDriver
-from protocol.lora.events import LinkState
+from protocol.lora.events import ConcentratorStateChanged, LinkState
 from simulator.fronts.rnode import RNode
 from simulator.scenario import FaultKind
 from simulator.simulated_site import Arrival
@@ -167,6 +167,33 @@ def test_what_it_cannot_do_is_refused_without_a_device(
     assert words in fault.reason
     if key:
         assert fault.remedy
+
+
+async def test_another_device_than_the_pinned_one_is_refused(esp32: Device) -> None:
+    """A swapped board is noticed and not trusted."""
+    async with esp32.new_driver() as driver:
+        listener = Listener(driver)
+        await listener.state(LinkState.UP)
+        (up,) = [event for event in listener.seen if isinstance(event, ConcentratorStateChanged)]
+    assert up.identity in up.detail
+    async with RNodeDriver(esp32.options(unique_id=up.identity), esp32.clock):
+        pass
+    other = RNodeDriver(esp32.options(unique_id="0" + up.identity[1:]), esp32.clock)
+    with pytest.raises(UnsupportedDevice, match=f"reports {up.identity}, not 0{up.identity[1:]}"):
+        await other.__aenter__()
+
+
+async def test_a_reset_by_command_brings_it_up_again(esp32: Device) -> None:
+    """The first step to mend a radio that has gone deaf."""
+    async with RNodeDriver(esp32.options(), esp32.clock) as driver:
+        listener = Listener(driver)
+        await listener.state(LinkState.UP)
+        driver.soft_reset()
+        await listener.state(LinkState.DOWN)
+        await listener.state(LinkState.UP)
+        await esp32.hear(b"anew")
+        (event,) = await listener.uplinks(1)
+    assert event.payload == b"anew"
 
 
 def test_an_identity_or_five_radios_are_refused() -> None:

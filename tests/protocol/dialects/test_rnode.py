@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -35,12 +36,16 @@ from tests.scale import SCALE
 
 ROOF = RadioSettings(921_400_000, 125_000, 9, 5)
 PIER = RadioSettings(922_000_000, 125_000, 7, 5)
+SERIAL = "e0e90100c0ffee"
+EEPROM = encode_frame(b"\x51" + bytes.fromhex(SERIAL).ljust(0x9B, b"\xff") + b"\x73").hex(" ")
+BLANK = encode_frame(b"\x51" + b"\xff" * 200).hex(" ")
 IDENTITY = "c0 08 46 c0 c0 50 01 56 c0 c0 48 80 c0 c0 49 81 c0"
+READY = Ready((1, 86), "ESP32", bytes.fromhex(SERIAL))
 ECHOES = "c0 01 36 eb 72 db dc c0  c0 02 00 01 e8 48 c0  c0 03 02 c0  c0 04 09 c0  c0 05 05 c0"
 ON = "c0 06 01 c0"
 OFF = "c0 06 00 c0"
 DETECT = "c0 08 73 c0 c0 50 00 c0 c0 48 00 c0 c0 49 00 c0"
-SETTINGS = f"c0 06 00 c0 {ECHOES} c0 06 01 c0"
+SETTINGS = f"c0 51 00 c0 c0 06 00 c0 {ECHOES} c0 06 01 c0"
 
 
 class Desk:
@@ -78,7 +83,7 @@ class Desk:
     def bring_up(self) -> list[RNodeEvent]:
         """Answer everything as an RNode does."""
         self.wait(0)
-        return [*self.say(IDENTITY), *self.say(OFF, ECHOES, ON, ON)]
+        return [*self.say(IDENTITY), *self.say(EEPROM, OFF, ECHOES, ON, ON)]
 
 
 def hexed(text: str) -> str:
@@ -103,8 +108,8 @@ def test_golden_set_up() -> None:
     desk.asked()
     assert desk.say(IDENTITY) == []
     assert desk.asked() == hexed(SETTINGS)
-    assert desk.say(OFF, ECHOES) == []
-    assert desk.say(ON) == [Ready((1, 86), "ESP32")]
+    assert desk.say(EEPROM, OFF, ECHOES) == []
+    assert desk.say(ON) == [READY]
     assert desk.say(ON) == [Alive()]
 
 
@@ -160,7 +165,7 @@ def test_a_device_that_is_not_provisioned_is_told_from_a_slow_one() -> None:
     desk.wait(0)
     desk.say(IDENTITY)
     for _ in range(CONFIGURE_ATTEMPTS - 1):
-        assert desk.say(OFF, ECHOES, OFF) == []
+        assert desk.say(BLANK, OFF, ECHOES, OFF) == []
         assert desk.wait(CONFIGURE_US) == []
     desk.say(OFF, ECHOES, OFF)
     (event,) = desk.wait(CONFIGURE_US)
@@ -184,7 +189,7 @@ def test_a_frequency_may_be_off_by_the_chips_step() -> None:
     desk.wait(0)
     desk.say(IDENTITY)
     off_by_40 = ECHOES.replace("36 eb 72 db dc", "36 eb 72 98")
-    assert desk.say(OFF, off_by_40, ON) == [Ready((1, 86), "ESP32")]
+    assert desk.say(EEPROM, OFF, off_by_40, ON) == [READY]
 
 
 def test_a_device_that_does_not_answer_to_settings_is_looked_for_again() -> None:
@@ -195,6 +200,36 @@ def test_a_device_that_does_not_answer_to_settings_is_looked_for_again() -> None
     desk.asked()
     desk.wait(DETECT_INTERVAL_US)
     assert hexed(DETECT) in desk.asked()
+
+
+def test_a_provisioned_device_whose_radio_stays_off_has_another_fault() -> None:
+    desk = Desk()
+    desk.wait(0)
+    desk.say(IDENTITY)
+    events: list[RNodeEvent] = []
+    for _ in range(CONFIGURE_ATTEMPTS):
+        events += [*desk.say(EEPROM, OFF, ECHOES, OFF), *desk.wait(CONFIGURE_US)]
+    (event,) = events
+    assert isinstance(event, Unusable)
+    assert "module broken" in event.reason
+
+
+def test_an_identity_that_was_lost_on_the_line_is_asked_for_once_more() -> None:
+    """And then the device is used without: it may have none that it can tell."""
+    desk = Desk()
+    desk.wait(0)
+    desk.say(IDENTITY)
+    assert desk.say(OFF, ECHOES, ON) == []
+    assert desk.wait(CONFIGURE_US) == []
+    assert desk.say(OFF, ECHOES, ON) == [Ready((1, 86), "ESP32", b"")]
+
+
+def test_a_restart_can_be_asked_for() -> None:
+    desk = Desk()
+    desk.bring_up()
+    desk.asked()
+    desk.session.restart_device()
+    assert desk.asked() == hexed("c0 55 f8 c0")
 
 
 def test_a_broken_radio_module_is_told() -> None:
@@ -231,7 +266,7 @@ def test_a_restart_is_noticed_and_everything_is_set_up_again(words: str, reason:
     assert desk.say(words) == [Lost(reason)]
     desk.wait(0)
     assert desk.asked() == hexed(DETECT)
-    assert desk.say(IDENTITY, OFF, ECHOES, ON) == [Ready((1, 86), "ESP32")]
+    assert desk.say(IDENTITY, EEPROM, OFF, ECHOES, ON) == [READY]
 
 
 def test_data_before_all_radios_are_up_is_not_taken() -> None:
@@ -274,11 +309,11 @@ def test_two_radios_are_named_before_each_frame() -> None:
     desk.asked()
     desk.say(IDENTITY.replace("50 01 56", "50 01 4a"))
     asked = desk.asked()
-    assert asked.startswith(hexed("c0 1f 00 c0 c0 06 00 c0"))
+    assert asked.startswith(hexed("c0 51 00 c0 c0 1f 00 c0 c0 06 00 c0"))
     assert hexed("c0 1f 01 c0 c0 06 00 c0 c0 01 36 f4 9a 80 c0") in asked
     pier = ECHOES.replace("36 eb 72 db dc", "36 f4 9a 80").replace("04 09", "04 07")
-    assert desk.say("c0 1f 00 c0", OFF, ECHOES, ON) == []
-    assert desk.say("c0 1f 01 c0", OFF, pier, ON) == [Ready((1, 74), "ESP32")]
+    assert desk.say(EEPROM, "c0 1f 00 c0", OFF, ECHOES, ON) == []
+    assert desk.say("c0 1f 01 c0", OFF, pier, ON) == [replace(READY, firmware=(1, 74))]
     assert desk.say("c0 1f 00 c0 c0 00 61 c0 c0 1f 01 c0 c0 00 62 c0") == [
         Received(0, b"a", None, None),
         Received(1, b"b", None, None),
