@@ -132,6 +132,7 @@ class RNodeSession:
         self._provisioned: bool | None = None
         self._selected = 0
         self._echoes: list[dict[Command, int]] = [{} for _ in self._radios]
+        self._in_doubt: set[int] = set()
         self._rssi: int | None = None
         self._snr: int | None = None
         self._noise: Counter[str] = Counter()
@@ -200,6 +201,7 @@ class RNodeSession:
         self._state = _State.CONFIGURING
         self._due_us = now_us + CONFIGURE_US
         self._attempts += 1
+        self._in_doubt.clear()
         self._send(Command.EEPROM, 0)
         for index, radio in enumerate(self._radios):
             self._echoes[index] = {}
@@ -298,13 +300,22 @@ class RNodeSession:
                 if self._state is _State.UP:
                     self._events.append(Alive())
             case Command.RADIO_STATE if self._state is _State.UP:
-                if message.number:
-                    self._events.append(Alive())
-                else:
-                    self._lose(f"radio {radio} has been switched off", now_us)
+                self._note_state(radio, message.number, now_us)
             case command:
                 self._echoes[radio][command] = message.number
                 self._see_whether_up(now_us)
+
+    def _note_state(self, radio: int, state: int, now_us: int) -> None:
+        """A radio that is off is set up again, but not at one word: noise may look like it."""
+        if state:
+            self._in_doubt.discard(radio)
+            self._events.append(Alive())
+        elif radio in self._in_doubt:
+            self._lose(f"radio {radio} has been switched off", now_us)
+        else:
+            self._in_doubt.add(radio)
+            self._select(radio)
+            self._send(Command.RADIO_STATE, QUERY)
 
     def _read_identity(self, eeprom: bytes, now_us: int) -> None:
         serial = identity(eeprom)
@@ -355,6 +366,7 @@ class RNodeSession:
 
     def _lose(self, reason: str, now_us: int) -> None:
         self._events.append(Lost(reason))
+        self._outgoing.clear()
         self._state = _State.DETECTING
         self._due_us = now_us
         self._rssi = self._snr = None
