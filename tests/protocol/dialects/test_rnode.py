@@ -184,6 +184,16 @@ def test_an_echo_that_differs_is_told() -> None:
     assert events == [Unusable("radio 0 was told spreading_factor 9, and reports 8")]
 
 
+def test_an_echo_that_does_not_come_is_told() -> None:
+    desk = Desk()
+    desk.wait(0)
+    desk.say("c0 08 47 c0", IDENTITY)  # another byte is no answer to the detection
+    events: list[RNodeEvent] = []
+    for _ in range(CONFIGURE_ATTEMPTS):
+        events += [*desk.say(EEPROM, OFF, ON), *desk.wait(CONFIGURE_US)]
+    assert events == [Unusable("radio 0 was told frequency 921400000, and reports nothing")]
+
+
 def test_a_frequency_may_be_off_by_the_chips_step() -> None:
     desk = Desk()
     desk.wait(0)
