@@ -289,6 +289,16 @@ def test_one_word_that_a_radio_is_off_is_asked_about() -> None:
     assert desk.say("c0 00 61 c0", ON, OFF) == [Received(0, b"a", None, None), Alive()]
 
 
+def test_what_it_says_while_it_is_being_looked_for_or_set_up_is_no_event() -> None:
+    """Its reset when the opening of the port has restarted it, and statistics of an old session."""
+    desk = Desk()
+    desk.wait(0)
+    assert desk.say("c0 55 f8 c0") == []
+    desk.say(IDENTITY)
+    assert desk.say("c0 25 00 01 00 02 00 03 00 04 2f 2d ff c0") == []
+    assert desk.say(EEPROM, OFF, ECHOES, ON) == [READY]
+
+
 def test_data_before_all_radios_are_up_is_not_taken() -> None:
     """It may be of another's settings: the radio may still listen as an earlier host told it."""
     desk = Desk()
