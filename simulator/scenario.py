@@ -41,6 +41,9 @@ class FaultKind(StrEnum):
     GARBAGE = "garbage"  # noise on the line between frames
     STALL = "stall"  # nothing moves on the line
     SLOW_DRAIN = "slow_drain"  # the line carries a tenth of its rate
+    LOSS = "loss"  # the line swallows a byte of every tenth frame
+    DUPLICATE = "duplicate"  # the line says every frame twice
+    WEDGE = "wedge"  # the firmware hangs until the device is restarted
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +81,13 @@ class RadioPlan:
 
 @dataclass(frozen=True, slots=True)
 class Concentrator:
-    """A box of radios that share one antenna."""
+    """A box of radios that share one antenna; ``kind`` is a family of devices."""
 
     name: str
     position: Position
     antenna_gain_dbi: float
     radios: tuple[RadioPlan, ...]
+    kind: str = "bridge"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,8 @@ class Group:
         jitter: share of the period, 0 to below 1, by which a packet may come late.
         frequencies_hz: each packet takes one of them at random.
         power_dbm: EIRP.
+        header: what stands before the reading of a sensor without LoRaWAN, because the firmware of
+            its receiver takes it for its own (RNode: one byte with its lowest bit clear).
     """
 
     name: str
@@ -113,6 +119,7 @@ class Group:
     device_class: DeviceClass
     placement: Placement
     height_m: float
+    header: bytes = b""
 
     @property
     def sync_word(self) -> int:
@@ -122,7 +129,8 @@ class Group:
     @property
     def longest_payload_bytes(self) -> int:
         """Of the PHY payload."""
-        overhead = LORAWAN_OVERHEAD_BYTES if self.payload is PayloadKind.LORAWAN else 0
+        lorawan = self.payload is PayloadKind.LORAWAN
+        overhead = LORAWAN_OVERHEAD_BYTES if lorawan else len(self.header)
         return MAX_READING_BYTES[self.kind] + overhead
 
     def time_on_air_us(self, payload_length: int) -> int:
@@ -140,7 +148,8 @@ class Group:
 class Fault:
     """Something that happens to a concentrator.
 
-    ``duration_s`` 0: an unplugged board stays away until a replug, a reboot takes no time.
+    ``duration_s`` 0: an unplugged board stays away until a replug, a wedge lasts until the board
+    loses its power, a reboot takes no time.
     """
 
     at_s: float

@@ -7,10 +7,10 @@ from datetime import time
 from pathlib import Path
 
 from protocol.lora.regions import Region, UnknownRegion, region
+from simulator.fronts.registry import FRONTS
 from simulator.placement import Area, Line, Placement, Position, Rectangle, Spots
 from simulator.readings import SensorKind
 from simulator.scenario import (
-    MAX_RADIOS,
     Concentrator,
     DeviceClass,
     Fault,
@@ -28,9 +28,17 @@ from simulator.toml_table import Table
 SCENARIOS = Path(__file__).parent / "scenarios"
 """The scenarios that come with the simulator."""
 
+_LONGEST_HEADER = 16
 _EARTH_M = 100_000  # no scenario is wider than a metropolis
 _LAST_S = 10 * 365 * 86_400
-_LASTING = {FaultKind.LINK_DROP, FaultKind.GARBAGE, FaultKind.STALL, FaultKind.SLOW_DRAIN}
+_LASTING = {
+    FaultKind.LINK_DROP,
+    FaultKind.GARBAGE,
+    FaultKind.STALL,
+    FaultKind.SLOW_DRAIN,
+    FaultKind.LOSS,
+    FaultKind.DUPLICATE,
+}
 _TAKEN_NAMES = {"state", "received"}
 _CODING_RATES = ("4/5", "4/6", "4/7", "4/8")
 _BANDWIDTHS_HZ = (125_000, 250_000, 500_000)
@@ -184,15 +192,29 @@ def _concentrator(table: Table, area: Area) -> Concentrator:
         position=_position(table, area),
         antenna_gain_dbi=table.number("antenna_gain_dbi", 2.0, -30, 30),
         radios=tuple(_radio(below) for below in table.tables("radios")),
+        kind=_kind(table),
     )
     if concentrator.name in _TAKEN_NAMES:
         table.fault("name", f'"{concentrator.name}" is a folder of the gateway beside the ports')
     if not concentrator.radios:
         table.fault("radios", "is missing; give at least one radio")
-    if len(concentrator.radios) > MAX_RADIOS:
-        table.fault("radios", f"are {len(concentrator.radios)}; a concentrator has {MAX_RADIOS}")
+    front = FRONTS[concentrator.kind]
+    at_most, sync_word = front.radios, front.sync_word
+    if len(concentrator.radios) > at_most:
+        table.fault("radios", f"are {len(concentrator.radios)}; a concentrator has {at_most}")
+    if sync_word is not None and any(r.sync_word != sync_word for r in concentrator.radios):
+        kind = concentrator.kind
+        table.fault("radios", f"of kind {kind} must have sync_word = 0x{sync_word:02x}")
     table.refuse_unknown()
     return concentrator
+
+
+def _kind(table: Table) -> str:
+    kind = table.text("kind", "bridge")
+    if kind not in FRONTS:
+        table.fault("kind", f"must be one of {', '.join(FRONTS)}")
+        return "bridge"
+    return kind
 
 
 def _position(table: Table, area: Area) -> Position:
@@ -251,12 +273,27 @@ def _group(table: Table, plan: Region | None) -> Group:
         device_class=table.choice("class", DeviceClass.TELEMETRY, DeviceClass),
         placement=placement,
         height_m=table.number("height_m", 2.0, 0, 1000),
+        header=_header(table),
     )
+    if group.header and group.payload is PayloadKind.LORAWAN:
+        table.fault("header", "is for sensors without LoRaWAN")
     table.refuse_unknown()
     if plan is not None and table.sound:
         for key, text in group_faults(group, plan):
             table.fault(key, text)
     return group
+
+
+def _header(table: Table) -> bytes:
+    text = table.text("header", "")
+    try:
+        header = bytes.fromhex(text)
+    except ValueError:
+        header = bytes(_LONGEST_HEADER + 1)
+    if len(header) > _LONGEST_HEADER:
+        table.fault("header", f"must be up to {_LONGEST_HEADER} bytes in hexadecimal digits")
+        return b""
+    return header
 
 
 def _coding_rate(table: Table) -> str:

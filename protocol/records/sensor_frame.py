@@ -22,6 +22,10 @@ class SensorFrameError(ValueError):
     """Bytes, JSON or text that are no sensor frame of the version that we know."""
 
 
+MAX_PHY_PAYLOAD = 508
+"""Bytes. A LoRa packet carries 255; RNode firmware joins two packets of 254 bytes and a header."""
+
+
 def uplink_id(phy_payload: bytes) -> bytes:
     """16 bytes that correlate receptions of the same PHY payload (BLAKE2b, RFC 7693, unkeyed).
 
@@ -76,7 +80,7 @@ class Reception:
     spreading_factor: int
     bandwidth_hz: int
     coding_rate: str
-    rssi_dbm: float
+    rssi_dbm: float | None
     rssi_model: str
     snr_db: float | None
     frequency_error_hz: float | None
