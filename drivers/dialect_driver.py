@@ -34,16 +34,16 @@ from protocol.lora.events import (
 HANDSHAKE_S = 12.0
 """The first questions after a plug are often lost, and booting takes 2 s."""
 
-Event = TypeVar("Event", covariant=True)
-E = TypeVar("E")
+Event_co = TypeVar("Event_co", covariant=True)
+Event = TypeVar("Event")
 
 
-class Session(Protocol[Event]):
+class Session(Protocol[Event_co]):
     """The host's end of one open port; see :mod:`protocol.dialects`."""
 
     def bytes_to_send(self) -> bytes: ...
 
-    def next_event(self) -> Event | None: ...
+    def next_event(self) -> Event_co | None: ...
 
     def timer_us(self) -> int: ...
 
@@ -52,7 +52,7 @@ class Session(Protocol[Event]):
     def handle_timer(self, now_us: int) -> None: ...
 
 
-class DialectDriver(ABC, Generic[E]):
+class DialectDriver(ABC, Generic[Event]):
     """One device on one port; see :class:`drivers.base.Driver`."""
 
     family: str
@@ -67,7 +67,7 @@ class DialectDriver(ABC, Generic[E]):
         self._up = False
         self._down_since_us = 0
         self._port: SerialPort | None = None
-        self._session: Session[E] | None = None
+        self._session: Session[Event] | None = None
 
     @property
     @abstractmethod
@@ -75,11 +75,11 @@ class DialectDriver(ABC, Generic[E]):
         """What the firmware offers."""
 
     @abstractmethod
-    def begin_session(self, now_us: int) -> Session[E]:
+    def begin_session(self, now_us: int) -> Session[Event]:
         """A session for the port that was opened."""
 
     @abstractmethod
-    def digest(self, event: E, now_us: int) -> None:
+    def digest(self, event: Event, now_us: int) -> None:
         """Say by :meth:`emit` and :meth:`change_state` what an event means.
 
         Raises:

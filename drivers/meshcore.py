@@ -1,8 +1,8 @@
 """Driver ``meshcore``: boards with MeshCore's KISS modem firmware.
 
-An I/O shell around :class:`~protocol.dialects.meshcore.MeshCoreSession`. The modem passes on private
-frames unchanged, up to 255 bytes. Every so often it resets its gain control, and hears nothing for
-some milliseconds then.
+An I/O shell around :class:`~protocol.dialects.meshcore.MeshCoreSession`. The modem passes on
+private frames unchanged, up to 255 bytes. Every so often it resets its gain control, and hears
+nothing for some milliseconds then.
 """
 
 from drivers.base import Capabilities, Metadata

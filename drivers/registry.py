@@ -27,6 +27,7 @@ DRIVERS: dict[str, Family] = {
     "meshcore": Family(
         "drivers.meshcore:MeshCoreDriver", "drivers.meshcore_options:check_options", 115_200
     ),
+    "rnode": Family("drivers.rnode:RNodeDriver", "drivers.rnode_options:check_options", 115_200),
 }
 
 
