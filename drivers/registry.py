@@ -24,6 +24,9 @@ class Family:
 
 DRIVERS: dict[str, Family] = {
     "bridge": Family("drivers.bridge:BridgeDriver", "drivers.bridge_setup:check_options", 115_200),
+    "meshcore": Family(
+        "drivers.meshcore:MeshCoreDriver", "drivers.meshcore_options:check_options", 115_200
+    ),
     "rnode": Family("drivers.rnode:RNodeDriver", "drivers.rnode_options:check_options", 115_200),
 }
 

@@ -37,6 +37,13 @@ FRONTS: dict[str, Front] = {
     "rnode-ce": Front(
         "simulator.fronts.rnode:power_on_community", "rnode", 4, 115_200, sync_word=0x12
     ),
+    "meshcore": Front(
+        "simulator.fronts.meshcore:power_on",
+        driver="meshcore",
+        radios=1,
+        baud=115_200,
+        sync_word=0x12,
+    ),
 }
 
 
