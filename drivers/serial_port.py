@@ -5,16 +5,16 @@ away (hang-up, EIO, a vanished device, end of file) ends in :class:`~drivers.err
 """
 
 import asyncio
-import errno
 import termios
 from contextlib import suppress
-from pathlib import Path
 from typing import cast
 
 import serial
 import serial_asyncio
 
 from drivers.errors import PortLost
+from drivers.port_users import explain
+from drivers.ports import Machine
 
 _READ_LIMIT = 65_536  # a reader that lags this far stops the port from reading
 _CLOSE_DEADLINE_S = 2.0
@@ -36,7 +36,9 @@ async def open_port(path: str, baud: int) -> "SerialPort":
             device.close()
             raise
     except (serial.SerialException, OSError, ValueError, termios.error) as error:
-        raise PortLost(_explain(path, error)) from error
+        # Who has the port is looked up among all processes.
+        words = await asyncio.to_thread(explain, Machine(), path, error)
+        raise PortLost(words) from error
     # The transport itself says so in the next turn of the loop, too late for what is written now.
     port.connection_made(transport)
     return port
@@ -49,17 +51,6 @@ def _open_device(path: str, baud: int) -> serial.Serial:
     attributes[2] &= ~termios.HUPCL
     termios.tcsetattr(device.fileno(), termios.TCSANOW, attributes)
     return device
-
-
-def _explain(path: str, error: Exception) -> str:
-    code = getattr(error, "errno", None)
-    if not Path(path).exists():
-        return f"{path}: no such device; is the board plugged in?"
-    if code in (errno.EACCES, errno.EPERM):
-        return f"{path}: no permission; add the service's user to the group that owns the device"
-    if code in (errno.EBUSY, errno.EAGAIN) or "lock" in str(error):
-        return f"{path}: in use by another process"
-    return f"{path}: {error}"
 
 
 class SerialPort(asyncio.Protocol):
