@@ -84,10 +84,10 @@ def _configured(
         here = names or "none: lsusb shows whether one is plugged in"
         yield Finding(check, "fault", f"{path} is not there", f"serial ports here: {here}")
         return
+    yield from _names(check, path, port)
     if not port.device.is_char_device():
         yield Finding(check, "fault", f"{path} is no serial port", "ls -l /dev/serial/by-id")
         return
-    yield from _names(check, path, port)
     if connected is not None:
         yield Finding(check, "ok", f"the service is connected: {connected}")
     elif answer is None:
