@@ -94,11 +94,15 @@ class LinkState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ConcentratorStateChanged:
-    """A concentrator came up (configured, all radios receiving) or went away."""
+    """A concentrator came up (configured, all radios receiving) or went away.
+
+    ``identity`` is what the device says it is, in hexadecimal; "" where it does not tell.
+    """
 
     concentrator: str
     state: LinkState
     detail: str
+    identity: str = ""
 
 
 @dataclass(frozen=True, slots=True)
