@@ -6,7 +6,8 @@ away (hang-up, EIO, a vanished device, end of file) ends in :class:`~drivers.err
 
 import asyncio
 import termios
-from contextlib import suppress
+import time
+from contextlib import closing, suppress
 from typing import cast
 
 import serial
@@ -18,6 +19,7 @@ from drivers.ports import Machine
 
 _READ_LIMIT = 65_536  # a reader that lags this far stops the port from reading
 _CLOSE_DEADLINE_S = 2.0
+_PULSE_S = 0.2
 
 
 async def open_port(path: str, baud: int) -> "SerialPort":
@@ -51,6 +53,30 @@ def _open_device(path: str, baud: int) -> serial.Serial:
     attributes[2] &= ~termios.HUPCL
     termios.tcsetattr(device.fileno(), termios.TCSANOW, attributes)
     return device
+
+
+async def pulse_lines(path: str, baud: int) -> None:
+    """Reset a device by its lines, as far as they are wired: DTR and RTS, and a break.
+
+    An ESP32 board resets while RTS is set and DTR is not, an Arduino at the edge of DTR, an RN2483
+    finds its line rate again by a break followed by 0x55. Nobody may have the port meanwhile; what
+    the port cannot do is passed over, because there is nothing better to be done about it.
+    """
+    with suppress(serial.SerialException, OSError, ValueError, termios.error):
+        await asyncio.to_thread(_pulse_lines, path, baud)
+
+
+def _pulse_lines(path: str, baud: int) -> None:
+    with closing(_open_device(path, baud)) as device:
+        with suppress(OSError, termios.error):  # ptys, and adapters that have no such lines
+            device.dtr, device.rts = False, True
+            time.sleep(_PULSE_S)
+            device.rts = False
+            time.sleep(_PULSE_S)
+            device.dtr = True
+        with suppress(OSError, termios.error):
+            device.send_break(_PULSE_S)
+            device.write(b"\x55")
 
 
 class SerialPort(asyncio.Protocol):

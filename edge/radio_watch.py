@@ -18,7 +18,7 @@ from protocol.lora.events import Heartbeat, RadioEvent, UplinkReceived
 logger = logging.getLogger(__name__)
 
 UNREACHABLE_US = 60_000_000
-"""So long a board may be away or silent before anything is done to it: it may be in somebody's hand."""
+"""So long a board may be away before anything is done to it: it may be in somebody's hand."""
 
 
 @dataclass(slots=True)
@@ -130,7 +130,7 @@ class RadioWatch:
         before = self._last_boards.get(concentrator, identity)
         if before != identity:
             logger.warning(
-                "another board answers concentrator=%s board=%s before=%s; unique_id would refuse it",
+                "another board answers concentrator=%s board=%s before=%s (unique_id refuses such)",
                 concentrator,
                 identity,
                 before,
