@@ -14,6 +14,7 @@ from pathlib import Path
 from drivers.errors import PortLost
 from drivers.port_users import obstacle
 from drivers.ports import FoundPort, Machine
+from drivers.registry import DRIVERS
 from drivers.serial_port import SerialPort, open_port
 from protocol.dialects.probing import QUESTIONS, Introduction, Question
 
@@ -25,6 +26,10 @@ _HEARD_LIMIT = 16_384
 
 BUDGET_S = 8.0
 """Longest time that one port takes, its opening and closing included."""
+
+
+DRIVEN = tuple(question for question in QUESTIONS if question.driver in DRIVERS)
+"""Those families for which there is a driver."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +46,17 @@ class Probed:
     asked: bool = True
 
 
-async def probe_ports(machine: Machine, ports: Iterable[FoundPort]) -> list[Probed]:
+async def probe_ports(
+    machine: Machine, ports: Iterable[FoundPort], questions: Sequence[Question] = DRIVEN
+) -> list[Probed]:
     """Ask on all ports at once; the order of the answers is that of the ports."""
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(probe_port(machine, port)) for port in ports]
+        tasks = [group.create_task(probe_port(machine, port, questions)) for port in ports]
     return [task.result() for task in tasks]
 
 
 async def probe_port(
-    machine: Machine, port: FoundPort, questions: Sequence[Question] = QUESTIONS
+    machine: Machine, port: FoundPort, questions: Sequence[Question] = DRIVEN
 ) -> Probed:
     """Ask on one port, unless it is in use; never raises for what the port does."""
     if port.is_bluetooth:

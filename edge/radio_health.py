@@ -95,9 +95,7 @@ class RadioHealth:
             return Judgement(Verdict.DEAF, f"not receiving for {(now_us - since_us) // 10**6} s")
         repairs = self._repairs_us
         if len(repairs) == REPAIRS and now_us - repairs[0] <= REPAIRS_WITHIN_US:
-            return Judgement(
-                Verdict.DEAF, f"its registers were repaired {REPAIRS} times within 10 min"
-            )
+            return Judgement(Verdict.DEAF, f"the board has mended it {REPAIRS} times within 10 min")
         missed = self.rate.missed(now_us)
         if missed < MISSED:
             return _FINE

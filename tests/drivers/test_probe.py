@@ -15,7 +15,8 @@ import pytest
 from drivers import probe
 from drivers.ports import FoundPort, Machine
 from drivers.probe import Probed, probe_port, probe_ports
-from tests.drivers.devices import bridge_device
+from protocol.dialects.probing import QUESTIONS
+from tests.drivers.devices import BRIDGE, powered
 
 HERE = Machine()
 
@@ -64,7 +65,7 @@ def an_rn2903(asked: bytes) -> bytes:
 
 
 async def test_a_board_introduces_itself_and_can_be_used_right_after(tmp_path: Path) -> None:
-    async with bridge_device(tmp_path) as device:
+    async with powered(BRIDGE, tmp_path) as device:
         found = await probe_port(HERE, FoundPort(device.port.resolve()))
 
         assert found.introduction is not None
@@ -78,7 +79,7 @@ async def test_a_board_introduces_itself_and_can_be_used_right_after(tmp_path: P
 
 async def test_other_families_are_told_apart_all_at_once(tmp_path: Path) -> None:
     with answering(an_rnode) as rnode, answering(an_rn2903) as rn2903:
-        found = await probe_ports(HERE, [rnode, rn2903])
+        found = await probe_ports(HERE, [rnode, rn2903], QUESTIONS)
 
     drivers = [each.introduction and each.introduction.driver for each in found]
     assert drivers == ["rnode", "rn2xx3"]

@@ -3,9 +3,11 @@
 import json
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from simulator.fronts.registry import FRONTS
 from tests.e2e.processes import boards, gateway, uplink_payload, wait_until
 
 HEAD = """\
@@ -68,6 +70,37 @@ def test_what_doctor_finds_can_be_pasted_and_runs(tmp_path: Path) -> None:
             }
             assert all("the service is connected" in f["text"] for f in told.values())
             assert running.up()
+
+
+# Of the kinds that the simulator has; this one tunes 433 and 868 MHz, the region is at 921.
+NOT_IN_THIS_REGION = {"rn2483"}
+
+
+def test_devices_of_all_families_on_one_machine_are_named_and_run(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        sites = {}
+        for kind in FRONTS:
+            (tmp_path / kind).mkdir()
+            sites[kind] = stack.enter_context(boards(tmp_path / kind, kind=kind))
+        links = {kind: site.directory / "board-1" for kind, site in sites.items()}
+        config = tmp_path / "gateway.toml"
+        config.write_text(HEAD.format(directory=tmp_path))
+        (tmp_path / "state").mkdir()
+
+        words = [word for link in links.values() for word in ("--port", str(link))]
+        _, findings = doctor(tmp_path, *words)
+
+        named = {f["check"]: f for f in findings if f["paste"]}
+        assert set(named) == {f"port {link}" for link in links.values()}
+        for kind, link in links.items():
+            assert named[f"port {link}"]["text"].startswith(f"{FRONTS[kind].driver}: ")
+        pasted = [
+            named[f"port {links[kind]}"]["paste"] for kind in set(FRONTS) - NOT_IN_THIS_REGION
+        ]
+        config.write_text(HEAD.format(directory=tmp_path) + "\n".join(pasted))
+        with gateway(tmp_path) as running:
+            wait_until(running.up, "all that was found is in use")
+            assert len(running.status()["concentrators"]) == len(pasted)
 
 
 def test_a_port_that_the_service_has_is_in_use_for_another_configuration(tmp_path: Path) -> None:

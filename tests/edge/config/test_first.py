@@ -28,7 +28,8 @@ def test_all_families_kinds_and_regions(place: str, driver: str, kind: str) -> N
 
     config = load(text).config
     [concentrator] = config.concentrators
-    assert (concentrator.driver, concentrator.unique_id) == (driver, "e661")
+    assert concentrator.driver == driver
+    assert concentrator.unique_id in ("e661", "")  # some families tell none
     assert concentrator.radios[0].frequency_hz == region(place).uplink_channels_hz[0]
     assert [each.kind for each in config.upstreams] == [kind]
     assert config.gateway.region == place
