@@ -23,7 +23,7 @@ class PowerHelper:
     """
 
     table: Path = Path("/etc/lora-edge/power.conf")
-    requests: Path = Path("/run/lora-edge/power")
+    requests: Path = Path("/run/lora-edge-power")
 
     def knows(self, concentrator: str) -> bool:
         """Whether the helper is there, and has been told what to do about this one."""
