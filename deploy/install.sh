@@ -39,6 +39,11 @@ put_files() {
     install -D -m 644 "$here/lora-edge.service" "$root/etc/systemd/system/lora-edge.service"
     install -D -m 644 "$here/60-lora-edge.rules" "$root/etc/udev/rules.d/60-lora-edge.rules"
     install -D -m 644 "$here/lora-edge.sysusers" "$root/etc/sysusers.d/lora-edge.conf"
+    install -D -m 644 "$here/lora-edge.tmpfiles" "$root/etc/tmpfiles.d/lora-edge.conf"
+    install -D -m 644 "$here/lora-edge-power.path" "$root/etc/systemd/system/lora-edge-power.path"
+    install -D -m 644 "$here/lora-edge-power.service" \
+        "$root/etc/systemd/system/lora-edge-power.service"
+    install -D -m 755 "$here/power-helper.sh" "$root/usr/local/lib/lora-edge/power-helper.sh"
     install -d -m 750 "$root/etc/lora-edge"
 }
 
@@ -75,6 +80,7 @@ fi
 [ "$(id -u)" -eq 0 ] || fail "run it as root, or give --prefix DIR"
 put_files
 systemd-sysusers lora-edge.conf
+systemd-tmpfiles --create lora-edge.conf
 put_program
 ln -sf "$program" /usr/local/bin/lora-edge
 # Not what is in it: a keys file belongs to the service's user and to nobody else.

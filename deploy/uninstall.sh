@@ -21,14 +21,17 @@ done
 if [ -z "$root" ]; then
     [ "$(id -u)" -eq 0 ] || { echo "uninstall.sh: run it as root, or give --prefix DIR" >&2; exit 2; }
     [ ! -e /etc/systemd/system/lora-edge.service ] ||
-        systemctl disable --now --quiet lora-edge.service
+        systemctl disable --now --quiet lora-edge.service lora-edge-power.path
 fi
 
 rm -f "$root/etc/systemd/system/lora-edge.service" \
     "$root/etc/udev/rules.d/60-lora-edge.rules" \
     "$root/etc/sysusers.d/lora-edge.conf" \
+    "$root/etc/tmpfiles.d/lora-edge.conf" \
+    "$root/etc/systemd/system/lora-edge-power.path" \
+    "$root/etc/systemd/system/lora-edge-power.service" \
     "$root/usr/local/bin/lora-edge"
-rm -rf "$root/opt/lora-edge"
+rm -rf "$root/opt/lora-edge" "$root/usr/local/lib/lora-edge"
 
 if [ -n "$purge" ]; then
     rm -rf "$root/etc/lora-edge" "$root/var/lib/lora-edge"

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from protocol.lora.events import RadioEvent, UplinkReceived
 
@@ -187,6 +187,15 @@ class Driver(Protocol):
 
     async def transmit(self, downlink: Downlink) -> TxResult:
         """Send one frame; returns when the device says how it ended."""
+        ...
+
+
+@runtime_checkable
+class SoftReset(Protocol):
+    """A driver whose device knows a command to start anew. It then comes up again by itself."""
+
+    def soft_reset(self) -> None:
+        """Send the command; never blocks. Nothing happens while the device is not connected."""
         ...
 
 

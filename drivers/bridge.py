@@ -135,6 +135,12 @@ class BridgeDriver:
         session.acknowledge(origin.number, self._now_us())
         self._flush(session)
 
+    def soft_reset(self) -> None:
+        """Let the board start anew; its hello then begins a new session by itself."""
+        if self._session is not None and self._session.open:
+            self._session.request(messages.Reset(), messages.BOARD, self._now_us())
+            self._flush(self._session)
+
     async def transmit(self, downlink: Downlink) -> TxResult:  # noqa: ARG002 - the contract's
         """Refuse: the transmitter stays off until the regulation guard exists."""
         return TxResult(TxOutcome.NOT_SUPPORTED)
@@ -197,7 +203,8 @@ class BridgeDriver:
         if state is LinkState.DOWN and self._up:
             self._down_since_us = self._now_us()
         self._up = state is LinkState.UP
-        self._outgoing.append(ConcentratorStateChanged(self._options.name, state, detail))
+        identity = self._hello.unique_id.hex() if self._hello is not None else ""
+        self._outgoing.append(ConcentratorStateChanged(self._options.name, state, detail, identity))
 
     def _describe(self) -> str:
         assert self._hello is not None

@@ -5,19 +5,21 @@ away (hang-up, EIO, a vanished device, end of file) ends in :class:`~drivers.err
 """
 
 import asyncio
-import errno
 import termios
-from contextlib import suppress
-from pathlib import Path
+import time
+from contextlib import closing, suppress
 from typing import cast
 
 import serial
 import serial_asyncio
 
 from drivers.errors import PortLost
+from drivers.port_users import explain
+from drivers.ports import Machine
 
 _READ_LIMIT = 65_536  # a reader that lags this far stops the port from reading
 _CLOSE_DEADLINE_S = 2.0
+_PULSE_S = 0.2
 
 
 async def open_port(path: str, baud: int) -> "SerialPort":
@@ -36,7 +38,9 @@ async def open_port(path: str, baud: int) -> "SerialPort":
             device.close()
             raise
     except (serial.SerialException, OSError, ValueError, termios.error) as error:
-        raise PortLost(_explain(path, error)) from error
+        # Who has the port is looked up among all processes.
+        words = await asyncio.to_thread(explain, Machine(), path, error)
+        raise PortLost(words) from error
     # The transport itself says so in the next turn of the loop, too late for what is written now.
     port.connection_made(transport)
     return port
@@ -51,15 +55,28 @@ def _open_device(path: str, baud: int) -> serial.Serial:
     return device
 
 
-def _explain(path: str, error: Exception) -> str:
-    code = getattr(error, "errno", None)
-    if not Path(path).exists():
-        return f"{path}: no such device; is the board plugged in?"
-    if code in (errno.EACCES, errno.EPERM):
-        return f"{path}: no permission; add the service's user to the group that owns the device"
-    if code in (errno.EBUSY, errno.EAGAIN) or "lock" in str(error):
-        return f"{path}: in use by another process"
-    return f"{path}: {error}"
+async def pulse_lines(path: str, baud: int) -> None:
+    """Reset a device by its lines, as far as they are wired: DTR and RTS, and a break.
+
+    An ESP32 board resets while RTS is set and DTR is not, an Arduino at the edge of DTR, an RN2483
+    finds its line rate again by a break followed by 0x55. Nobody may have the port meanwhile; what
+    the port cannot do is passed over, because there is nothing better to be done about it.
+    """
+    with suppress(serial.SerialException, OSError, ValueError, termios.error):
+        await asyncio.to_thread(_pulse_lines, path, baud)
+
+
+def _pulse_lines(path: str, baud: int) -> None:
+    with closing(_open_device(path, baud)) as device:
+        with suppress(OSError, termios.error):  # ptys, and adapters that have no such lines
+            device.dtr, device.rts = False, True
+            time.sleep(_PULSE_S)
+            device.rts = False
+            time.sleep(_PULSE_S)
+            device.dtr = True
+        with suppress(OSError, termios.error):
+            device.send_break(_PULSE_S)
+            device.write(b"\x55")
 
 
 class SerialPort(asyncio.Protocol):

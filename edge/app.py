@@ -20,6 +20,7 @@ from edge.monitoring.health import Health
 from edge.monitoring.metrics import Metrics
 from edge.monitoring.notify import Notifier
 from edge.outbox.store import open_outbox
+from edge.radio_watch import RadioWatch
 from edge.version import VERSION
 
 logger = logging.getLogger(__name__)
@@ -72,6 +73,7 @@ async def run(
         metrics=metrics,
     ) as outbox:
         ingest = build_ingest(config, clock=clock, metrics=metrics, outbox=outbox)
+        radios = RadioWatch()
         status = GatewayStatus(
             version=VERSION,
             gateway=gateway,
@@ -81,8 +83,11 @@ async def run(
             ingest=ingest,
             outbox=outbox,
             notices=notices,
+            radios=radios,
         )
-        service = Service(config, gateway, clock, metrics, health, notifier, outbox, ingest, status)
+        service = Service(
+            config, gateway, clock, metrics, health, notifier, outbox, ingest, status, radios
+        )
         await _run_children(service, stop, new_driver, started)
 
 

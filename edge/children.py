@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from drivers.base import DriverFactory
-from drivers.errors import PermanentDriverError, TransientDriverError
 from edge.backoff import Backoff
 from edge.clock import Clock
 from edge.config.driver_options import driver_options
-from edge.config.model import ConcentratorConfig, Config, UpstreamConfig
+from edge.config.model import Config, UpstreamConfig
 from edge.control import ControlSocketError, serve_control
 from edge.control_handlers import control_handlers
+from edge.driver_task import DriverTask
 from edge.forwarder import run_forwarder
 from edge.gateway_status import GatewayStatus
 from edge.ingest import Ingest, run_acknowledge, run_commit, run_ingest
@@ -24,15 +24,12 @@ from edge.monitoring.http_server import ListenError, serve_http
 from edge.monitoring.metrics import Metrics
 from edge.monitoring.notify import Notifier, run_watchdog
 from edge.outbox.store import Outbox
+from edge.radio_watch import RadioWatch
 from edge.supervisor import supervise
 from edge.upstreams.base import UpstreamContext
 from edge.upstreams.registry import upstream_factory
-from protocol.lora.events import ConcentratorStateChanged, LinkState
 
 logger = logging.getLogger(__name__)
-
-DRIVER_BOUND_US = 60_000_000
-REPLUG_RETRY_S = 2.0  # a board that is plugged in again is back within 3 s
 
 Child = Coroutine[None, None, None]
 
@@ -50,6 +47,7 @@ class Service:
     outbox: Outbox
     ingest: Ingest
     status: GatewayStatus
+    radios: RadioWatch
 
 
 def children(service: Service, new_driver: Callable[[str], DriverFactory]) -> dict[str, Child]:
@@ -74,63 +72,20 @@ def children(service: Service, new_driver: Callable[[str], DriverFactory]) -> di
         tasks["http"] = _supervised(service, "http", partial(_http, service), ListenError)
     for concentrator in service.config.concentrators:
         factory = new_driver(concentrator.driver)
-        tasks[f"driver:{concentrator.name}"] = _drive(service, concentrator, factory)
+        driver = DriverTask(
+            options=driver_options(concentrator),
+            factory=factory,
+            radios=service.radios,
+            drivers=service.ingest.drivers,
+            events=service.ingest.events,
+            health=service.health,
+            metrics=service.metrics,
+            now_us=now_us,
+        )
+        tasks[driver.part] = driver.run()
     for upstream in service.config.upstreams:
         tasks[f"upstream:{upstream.name}"] = _forward(service, upstream)
     return tasks
-
-
-async def _drive(
-    service: Service, concentrator: ConcentratorConfig, factory: DriverFactory
-) -> None:
-    """Keep one concentrator connected; each connection is a driver of its own."""
-    options = driver_options(concentrator)
-    part = f"driver:{concentrator.name}"
-
-    def beat() -> None:
-        service.health.beat(part, service.clock.boottime_us())
-
-    async def connect_once() -> None:
-        try:
-            async with factory(options, service.clock.boottime_us) as driver:
-                service.ingest.drivers[concentrator.name] = driver
-                async for event in driver.events():
-                    beat()
-                    if isinstance(event, ConcentratorStateChanged):
-                        _note_state(service, event)
-                    await service.ingest.events.put(event)
-        except Exception as error:
-            down = ConcentratorStateChanged(concentrator.name, LinkState.DOWN, str(error))
-            _note_state(service, down)
-            service.metrics.concentrator_reconnects.labels(concentrator.name).inc()
-            await service.ingest.events.put(down)
-            if isinstance(error, (TransientDriverError, PermanentDriverError)):
-                raise
-            # A fault of one driver must not make the other boards deaf.
-            logger.exception("driver %s failed in a way that nobody foresaw", concentrator.name)
-            raise TransientDriverError(f"fault of ours: {error!r}") from error
-        finally:
-            service.ingest.drivers.pop(concentrator.name, None)
-
-    # A handshake may take 10 s, and a full queue may wait for a slow disk: neither is stuck.
-    service.health.watch(part, service.clock.boottime_us(), bound_us=DRIVER_BOUND_US)
-    await supervise(
-        part,
-        connect_once,
-        transient=(TransientDriverError,),
-        permanent=(PermanentDriverError,),
-        backoff=Backoff(random.random, first_s=0.5, ceiling_s=REPLUG_RETRY_S),
-        beat=beat,
-        now_us=service.clock.boottime_us,
-        sleep=asyncio.sleep,
-    )
-
-
-def _note_state(service: Service, event: ConcentratorStateChanged) -> None:
-    if event.state is LinkState.UP:
-        service.health.concentrator_up(event.concentrator)
-    else:
-        service.health.concentrator_down(event.concentrator, event.detail)
 
 
 async def _forward(service: Service, upstream: UpstreamConfig) -> None:

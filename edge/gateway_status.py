@@ -7,6 +7,7 @@ from edge.clock import Clock
 from edge.config.model import Config
 from edge.ingest import Ingest
 from edge.outbox.store import Outbox
+from edge.radio_watch import RadioWatch
 from protocol.lora.events import LinkState
 
 
@@ -22,6 +23,7 @@ class GatewayStatus:
     ingest: Ingest
     outbox: Outbox
     notices: Sequence[str]
+    radios: RadioWatch = field(default_factory=RadioWatch)
     last_faults: dict[str, tuple[int, str]] = field(default_factory=dict)
 
     def note_fault(self, upstream: str, fault: str) -> None:
@@ -56,8 +58,28 @@ class GatewayStatus:
             "detail": "not connected yet" if state is None else state.detail,
             "ring_used": heartbeat.ring_used if heartbeat else None,
             "temperature_celsius": heartbeat.temperature_celsius if heartbeat else None,
+            "recovery": self._recovery(name),
             "radios": [self._radio(name, index) for index in range(len(config.radios))],
         }
+
+    def _recovery(self, name: str) -> dict[str, object] | None:
+        """Steps taken since the start, and the latest one."""
+        watch = self.radios.concentrators.get(name)
+        if watch is None or watch.last_step is None:
+            return None
+        at_us, step = watch.last_step
+        return {
+            "steps": {step.value: count for step, count in watch.steps.items()},
+            "last": step.value,
+            "last_age_s": (self.clock.boottime_us() - at_us) / 1e6,
+        }
+
+    def _judge(self, name: str, index: int) -> dict[str, object]:
+        watch = self.radios.concentrators.get(name)
+        if watch is None:
+            return {"health": None, "health_reason": ""}
+        judgement = watch.judge(self.clock.boottime_us())[index]
+        return {"health": judgement.verdict.value, "health_reason": judgement.reason}
 
     def _radio(self, name: str, index: int) -> dict[str, object]:
         radio = next(c for c in self.config.concentrators if c.name == name).radios[index]
@@ -74,6 +96,7 @@ class GatewayStatus:
             else (self.clock.boottime_us() - last.received_at_us) / 1e6,
             "rssi_dbm": None if last is None else last.rssi_dbm,
             "snr_db": None if last is None else last.snr_db,
+            **self._judge(name, index),
         }
 
     def _outbox(self) -> dict[str, object]:

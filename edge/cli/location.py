@@ -1,4 +1,4 @@
-"""Where the configuration, the state, the control socket and the serial devices are.
+"""Where the configuration, the state and the control socket are.
 
 Tools have to find them although the configuration is faulty, or must not be read by whoever asks.
 """
@@ -15,7 +15,6 @@ from edge.config.faults import ConfigError
 from edge.config.fields import ABSOLUTE_PATH
 
 DEFAULT_CONFIG = Path("/etc/lora-edge/gateway.toml")
-SERIAL_DEVICES = Path("/dev/serial/by-id")
 _DEFAULT_STATE_DIR = "/var/lib/lora-edge"
 _DEFAULT_SOCKET = "/run/lora-edge/control.sock"
 
@@ -38,11 +37,6 @@ def add_config_option(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help=f"configuration file (default {DEFAULT_CONFIG})",
     )
-
-
-def serial_devices(directory: Path = SERIAL_DEVICES) -> list[Path]:
-    """Links to serial devices that stay the same when devices are plugged in anew (udev)."""
-    return sorted(directory.glob("*"))
 
 
 def locate(config: Path) -> Location:

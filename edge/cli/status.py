@@ -60,12 +60,31 @@ def _concentrators(concentrators: Sequence[Part], style: Style) -> list[str]:
     for concentrator in concentrators:
         name = concentrator["name"]
         rows += [(name, *_radio(radio)) for radio in concentrator["radios"]]
+        faults += _health(concentrator, style)
         if not concentrator["up"]:
             detail = printable(concentrator["detail"])
             faults.append(
                 f"{style.paint('down', 'red')}  {name} at {concentrator['port']}: {detail}"
             )
     return [*_table(rows, style, right=(1, 3, 4, 5)), *faults]
+
+
+def _health(concentrator: Part, style: Style) -> list[str]:
+    """What is wrong with radios, and what was done about it."""
+    lines = []
+    for radio in concentrator["radios"]:
+        health = radio.get("health")
+        if health in ("silent", "deaf"):
+            word = style.paint(health, "red" if health == "deaf" else "yellow")
+            reason = printable(radio["health_reason"])
+            lines.append(f"{word}  {concentrator['name']} radio {radio['radio']}: {reason}")
+    recovery = concentrator.get("recovery")
+    if recovery:
+        steps = ", ".join(f"{count} x {step}" for step, count in recovery["steps"].items())
+        ago = duration(recovery["last_age_s"])
+        text = f"recovery of {concentrator['name']}: {steps}; the last one {ago} ago"
+        lines.append(style.paint(text, "yellow"))
+    return lines
 
 
 def _radio(radio: Part) -> tuple[str, ...]:

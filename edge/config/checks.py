@@ -36,6 +36,7 @@ def check(config: Config, raw: dict[str, Any], reader: Reader) -> None:
     for concentrator in config.concentrators:
         _check_concentrator(concentrator, place, reader)
     _check_ports(config.concentrators, reader)
+    _check_identities(config.concentrators, reader)
     usable = _check_declarations(config, reader)
     template_names = _names_of(raw.get("template"))
     for device in config.devices:
@@ -118,6 +119,18 @@ def _check_ports(concentrators: Iterable[ConcentratorConfig], reader: Reader) ->
         if other is not concentrator:
             path = (*reader.path_of(concentrator), "port")
             reader.findings.fault(path, f"concentrator {other.name} is on the same port")
+
+
+def _check_identities(concentrators: Iterable[ConcentratorConfig], reader: Reader) -> None:
+    """Events carry the board's identity: those of two boards with one could not be told apart."""
+    first: dict[str, ConcentratorConfig] = {}
+    for concentrator in concentrators:
+        if not concentrator.unique_id:
+            continue
+        other = first.setdefault(concentrator.unique_id, concentrator)
+        if other is not concentrator:
+            path = (*reader.path_of(concentrator), "unique_id")
+            reader.findings.fault(path, f"concentrator {other.name} is the same board")
 
 
 def _check_declarations(config: Config, reader: Reader) -> Config:

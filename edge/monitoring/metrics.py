@@ -17,6 +17,7 @@ from prometheus_client import (
 )
 
 from edge.outbox.errors import ERROR_KINDS
+from edge.recovery_ladder import Step
 from protocol.lora.events import CrcStatus, DropReason
 from protocol.records.sensor_frame import FrameClass
 
@@ -62,6 +63,15 @@ class Metrics:
             "radio_receiving", "1 while the radio is configured and receiving.", radio
         )
 
+        self.radio_deaf = self._gauge(
+            "radio_deaf", "1 while the radio shows that it cannot hear; see the runbook.", radio
+        )
+        self.radio_missed_frames = self._gauge(
+            "radio_missed_frames",
+            "Frames that the radio usually hears in a time like that since its last one.",
+            radio,
+        )
+
     def _concentrator_metrics(self) -> None:
         concentrator = ("concentrator",)
         self.concentrator_up = self._gauge(
@@ -83,6 +93,11 @@ class Metrics:
             "concentrator_ring_used_frames",
             "Frames in the board's ring that await our commit.",
             concentrator,
+        )
+        self.concentrator_recovery_steps = self._counter(
+            "concentrator_recovery_steps",
+            "Steps taken to make a deaf radio hear or a silent board answer, by step.",
+            ("concentrator", "step"),
         )
         self.link_rejects = self._counter(
             "link_rejects",
@@ -257,10 +272,14 @@ class Metrics:
         self.concentrator_up.labels(concentrator)
         self.concentrator_reconnects.labels(concentrator)
         self.concentrator_ring_used.labels(concentrator)
+        for step in Step:
+            self.concentrator_recovery_steps.labels(concentrator, step.value)
         for reason in LINK_REJECT_REASONS:
             self.link_rejects.labels(concentrator, reason)
         for radio in map(str, range(radios)):
             self.radio_receiving.labels(concentrator, radio)
+            self.radio_deaf.labels(concentrator, radio)
+            self.radio_missed_frames.labels(concentrator, radio)
             self.radio_rssi_dbm.labels(concentrator, radio)
             self.radio_snr_db.labels(concentrator, radio)
             for crc in CrcStatus:

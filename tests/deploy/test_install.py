@@ -15,6 +15,10 @@ FILES = {
     Path("etc/systemd/system/lora-edge.service"): "lora-edge.service",
     Path("etc/udev/rules.d/60-lora-edge.rules"): "60-lora-edge.rules",
     Path("etc/sysusers.d/lora-edge.conf"): "lora-edge.sysusers",
+    Path("etc/tmpfiles.d/lora-edge.conf"): "lora-edge.tmpfiles",
+    Path("etc/systemd/system/lora-edge-power.path"): "lora-edge-power.path",
+    Path("etc/systemd/system/lora-edge-power.service"): "lora-edge-power.service",
+    Path("usr/local/lib/lora-edge/power-helper.sh"): "power-helper.sh",
 }
 
 

@@ -47,6 +47,24 @@ def test_systemd_finds_no_fault(tmp_path: Path) -> None:
 
 @pytest.mark.systemd
 @needs("systemd-analyze", "systemd")
+def test_systemd_finds_no_fault_in_the_power_helper(tmp_path: Path) -> None:
+    for name in ("lora-edge-power.path", "lora-edge-power.service"):
+        text = (DEPLOY / name).read_text()
+        text = text.replace("/usr/local/lib/lora-edge/power-helper.sh", "/usr/bin/true")
+        (tmp_path / name).write_text(text)
+
+    verify = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *tmp_path.iterdir()],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (verify.returncode, verify.stdout, verify.stderr) == (0, "", "")
+
+
+@pytest.mark.systemd
+@needs("systemd-analyze", "systemd")
 def test_the_exposure_is_at_most_2() -> None:
     command = ["systemd-analyze", "security", "--offline=yes", "--threshold=20", "--no-pager"]
     score = subprocess.run([*command, UNIT], capture_output=True, text=True, check=False)
@@ -96,7 +114,10 @@ def test_what_can_be_written_cannot_be_executed() -> None:
 
     # A path that is named here is left out of ProtectSystem=strict (seen with systemd 252: its
     # mount stays writable). So it may only be one that is writable anyway.
-    assert service["NoExecPaths"] == ["/var/lib/lora-edge /run/lora-edge /tmp /var/tmp /dev/shm"]
+    assert service["NoExecPaths"] == [
+        "/var/lib/lora-edge /run/lora-edge /tmp /var/tmp /dev/shm",
+        "-/run/lora-edge-power",
+    ]
     assert "ExecPaths" not in service
     assert service["ProtectSystem"] == ["strict"]
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.cli.init import first_configuration
-from edge.cli.location import Location, locate, serial_devices
+from edge.cli.location import Location, locate
 from edge.cli.main import main
 from edge.config.document import parse_document
 from edge.config.load import load_document
@@ -101,7 +100,7 @@ def test_init_writes_a_configuration_that_can_be_used(
 ) -> None:
     path = tmp_path / "gateway.toml"
 
-    assert main(["init", str(path), "--region", "EU868"]) == 0
+    assert main(["init", str(path), "--region", "EU868", "--no-probe"]) == 0
     assert "lora-edge check-config" in capsys.readouterr().out
     assert main(["check-config", "-c", str(path)]) == 0
 
@@ -119,27 +118,8 @@ def test_init_never_touches_a_file_that_is_there(
 
 
 def test_init_says_why_it_cannot_write(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["init", str(tmp_path / "no" / "gateway.toml")]) == 1
+    assert main(["init", str(tmp_path / "no" / "gateway.toml"), "--no-probe"]) == 1
     assert "No such file or directory" in capsys.readouterr().err
-
-
-def test_a_first_configuration_suggests_the_serial_devices_of_the_machine(tmp_path: Path) -> None:
-    for name in ("usb-b-if00", "usb-a-if00"):
-        (tmp_path / name).symlink_to("/dev/null")
-
-    text = first_configuration("AS923-2", serial_devices(tmp_path))
-
-    assert f'\n#port = "{tmp_path}/usb-a-if00"\n# or "{tmp_path}/usb-b-if00"\n' in text
-    assert load_document(parse_document(Path("made"), text.encode()), {}).config.concentrators == ()
-
-
-def test_a_first_configuration_without_devices_is_the_default_with_the_region() -> None:
-    assert '\nregion = "US915"\n' in first_configuration("US915", [])
-    assert "Found on this machine" not in first_configuration("US915", [])
-
-
-def test_serial_devices_of_a_machine_without_any_are_none(tmp_path: Path) -> None:
-    assert serial_devices(tmp_path / "no" / "by-id") == []
 
 
 def test_tools_find_the_gateway_although_its_configuration_is_faulty(

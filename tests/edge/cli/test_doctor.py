@@ -42,9 +42,11 @@ def add_upstream(config: Path, url: str) -> None:
     config.write_text(config.read_text() + table)
 
 
-def diagnose(config: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, Findings]:
+def diagnose(
+    config: Path, capsys: pytest.CaptureFixture[str], *options: str
+) -> tuple[int, Findings]:
     """Exit status, and findings by the name of the check; of several the worst."""
-    status = main(["doctor", "--json", "-c", str(config)])
+    status = main(["doctor", "--json", "-c", str(config), *options])
     order = {"ok": 0, "warning": 1, "fault": 2}
     findings: Findings = {}
     for finding in json.loads(capsys.readouterr().out):
@@ -63,18 +65,20 @@ def test_a_healthy_gateway_has_no_faults(
         add_upstream(gateway.config, f"mqtt://127.0.0.1:{listener}")
         with gateway.config.open("a") as config:
             config.write("[outbox]\nmax_bytes = 8_000_000\n")
-        status, findings = diagnose(gateway.config, capsys)
+        status, findings = diagnose(gateway.config, capsys, "--no-probe")
     os.close(board)
     os.close(line)
 
     results = {check: finding["result"] for check, finding in findings.items()}
-    results.pop("clock")  # the test's machine may have a time source, or none
+    for machines_own in ("clock", "power", "heat", "usb power", "file system", "flush"):
+        results.pop(machines_own, None)
     assert status == 0
     assert results == {
         "configuration": "ok",
         "port of roof": "ok",
         "state": "ok",
         "disk": "ok",
+        "root file system": "ok",
         "unit": "ok",
         "service": "ok",
         "upstream city": "ok",
@@ -106,7 +110,7 @@ def test_people_read_one_line_a_finding_and_one_a_fix(
     assert f"ok       configuration: {gateway.config} can be used" in shown
     fault = next(number for number, line in enumerate(shown) if line.startswith("fault "))
     assert shown[fault].startswith("fault    port of roof: ")
-    assert shown[fault + 1].startswith("         fix: serial devices here: ")
+    assert shown[fault + 1].startswith("         fix: serial ports here: ")
 
 
 def test_a_faulty_configuration_does_not_hide_the_other_checks(
@@ -117,7 +121,7 @@ def test_a_faulty_configuration_does_not_hide_the_other_checks(
 
     status, findings = diagnose(config, capsys)
 
-    assert status == 1
+    assert status == 2
     assert "must be AS923-1" in findings["configuration"]["text"]
     assert findings["state"]["result"] == "ok"
     assert "service" in findings

@@ -67,6 +67,17 @@ def test_two_concentrators_cannot_share_a_port(tmp_path: Path) -> None:
     assert found.endswith("concentrator.b.port: concentrator a is on the same port")
 
 
+def test_two_concentrators_cannot_be_one_board() -> None:
+    boards = "".join(
+        BOARD.format(name=name, port=f"/dev/tty{name}") + f'unique_id = "{unique_id}"\n'
+        for name, unique_id in (("a", "E661"), ("b", "e661"), ("c", ""), ("d", ""))
+    )
+
+    [found] = lines(MINIMAL + boards)
+
+    assert found.endswith("concentrator.b.unique_id: concentrator a is the same board")
+
+
 def test_a_zero_character_is_in_no_path() -> None:
     found = lines(FULL.replace("/dev/serial/by-id/usb-one", r"/dev/\u0000"))
 
