@@ -25,6 +25,7 @@ class Family:
 DRIVERS: dict[str, Family] = {
     "bridge": Family("drivers.bridge:BridgeDriver", "drivers.bridge_setup:check_options", 115_200),
     "rnode": Family("drivers.rnode:RNodeDriver", "drivers.rnode_options:check_options", 115_200),
+    "rn2xx3": Family("drivers.rn2xx3:RN2xx3Driver", "drivers.rn2xx3_options:check_options", 57_600),
 }
 
 

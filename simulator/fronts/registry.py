@@ -37,6 +37,9 @@ FRONTS: dict[str, Front] = {
     "rnode-ce": Front(
         "simulator.fronts.rnode:power_on_community", "rnode", 4, 115_200, sync_word=0x12
     ),
+    "rn2903": Front("simulator.fronts.rn2xx3:power_on", "rn2xx3", 1, 57_600),
+    "rn2903-old": Front("simulator.fronts.rn2xx3:power_on_old", "rn2xx3", 1, 57_600),
+    "rn2483": Front("simulator.fronts.rn2xx3:power_on_rn2483", "rn2xx3", 1, 57_600),
 }
 
 
