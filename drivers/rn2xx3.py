@@ -58,7 +58,7 @@ _BITS_PER_BYTE = 10
 _MAX_WAITING = 256  # events; with more the port is left unread, and the radio closed
 _BREAK_S = 0.05  # many times the length of a byte at 57600 baud
 _DTR_S = 0.2
-_LONGEST_SLEEP_S = 1.0  # CLOCK_BOOTTIME can jump ahead of the loop's clock: look at it
+_LONGEST_SLEEP_S = 0.25  # CLOCK_BOOTTIME can jump ahead of the clock of the loop: look at it
 
 
 class RN2xx3Driver:
