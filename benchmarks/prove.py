@@ -94,6 +94,11 @@ STEPS = (
     Step(
         "fuzzing and properties, 10 x", "SCALE=10 pytest -q tests/protocol --timeout 7200", _PYTEST
     ),
+    Step(
+        "10^6 hostile inputs for each decoder of other people's firmware",
+        "SCALE=100 pytest -q tests/protocol/dialects --timeout 7200",
+        _PYTEST,
+    ),
     Step("memory, start-up, latency", "python -m benchmarks.gateway", r"^(floor|ready|mem| +\d)"),
 )
 

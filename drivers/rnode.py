@@ -21,7 +21,7 @@ from drivers.base import (
     TxOutcome,
     TxResult,
 )
-from drivers.errors import HandshakeTimeout, UnsupportedDevice
+from drivers.errors import HandshakeTimeout, PortLost, UnsupportedDevice
 from drivers.option_checks import refuse
 from drivers.rnode_options import SYNC_WORD, check_options
 from drivers.serial_port import SerialPort, open_port
@@ -58,6 +58,7 @@ class RNodeDriver:
         self._now_us = boottime_us
         self._outgoing: deque[RadioEvent] = deque()
         self._received = [0 for _ in options.radios]
+        self._identity = b""
         self._up = False
         self._down_since_us = 0
         self._port: SerialPort | None = None
@@ -116,6 +117,12 @@ class RNodeDriver:
     def acknowledge(self, event: UplinkReceived) -> None:
         """Nothing: the device has no such thing."""
 
+    def soft_reset(self) -> None:
+        """Let the device start anew; it is then set up again. Never blocks."""
+        if self._session is not None and self._port is not None and self._up:
+            self._session.restart_device()
+            self._port.write(self._session.bytes_to_send())
+
     async def transmit(self, downlink: Downlink) -> TxResult:  # noqa: ARG002 - the contract's
         """Refuse: the transmitter stays off until the regulation guard exists."""
         return TxResult(TxOutcome.NOT_SUPPORTED)
@@ -145,8 +152,10 @@ class RNodeDriver:
 
     def _digest(self, session: RNodeSession, event: RNodeEvent, now_us: int) -> None:
         match event:
-            case Ready((major, minor), platform):
-                detail = f"RNode firmware {major}.{minor:02} on {platform}"
+            case Ready((major, minor), platform, identity):
+                self._check_identity(identity)
+                told = f", device {identity.hex()}" if identity else ""
+                detail = f"RNode firmware {major}.{minor:02} on {platform}{told}"
                 self._change_state(LinkState.UP, detail)
             case Received():
                 self._outgoing.append(self._uplink(event, now_us))
@@ -162,8 +171,22 @@ class RNodeDriver:
         if self._up and not up:
             self._down_since_us = self._now_us()
         if self._up is not up:
-            self._outgoing.append(ConcentratorStateChanged(self._options.name, state, detail))
+            self._outgoing.append(
+                ConcentratorStateChanged(self._options.name, state, detail, self._identity.hex())
+            )
         self._up = up
+
+    def _check_identity(self, identity: bytes) -> None:
+        """See whether it is the device that is wanted, and still the one that it was."""
+        wanted = self._options.unique_id or self._identity.hex()
+        if wanted and not identity:
+            raise PortLost(f"{self._options.port}: the device does not tell its identity")
+        if wanted and identity.hex() != wanted:
+            raise UnsupportedDevice(
+                f"{self._options.port}: the device reports {identity.hex()}, not {wanted}; if it"
+                f" was replaced on purpose, change unique_id of concentrator {self._options.name!r}"
+            )
+        self._identity = identity
 
     def _uplink(self, event: Received, now_us: int) -> UplinkReceived:
         radio = self._options.radios[event.radio]

@@ -27,14 +27,15 @@ from protocol.dialects.rnode_commands import (
     DeviceError,
     Message,
     NotAMessage,
+    identity,
     noise_rssi_dbm,
     parse,
     temperature_celsius,
 )
 
 DETECT_INTERVAL_US = 1_000_000
-CONFIGURE_US = 1_500_000  # echoes come within 0.25 s; a first start of the radio takes longer
-CONFIGURE_ATTEMPTS = 3
+CONFIGURE_US = 600_000  # echoes come within 0.25 s
+CONFIGURE_ATTEMPTS = 4
 QUERY_INTERVAL_US = 2_000_000
 SILENCE_US = 10_000_000
 _TX_POWER_DBM = 2  # the lowest: we never send, but a radio does not start before it has been told
@@ -63,10 +64,11 @@ class RadioSettings:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """All radios listen."""
+    """All radios listen; ``identity`` is empty if the device did not tell it."""
 
     firmware: tuple[int, int]
     platform: str
+    identity: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +128,11 @@ class RNodeSession:
         self._last_heard_us = now_us
         self._attempts = 0
         self._identity: dict[Command, int] = {}
+        self._serial = b""
+        self._provisioned: bool | None = None
         self._selected = 0
         self._echoes: list[dict[Command, int]] = [{} for _ in self._radios]
+        self._in_doubt: set[int] = set()
         self._rssi: int | None = None
         self._snr: int | None = None
         self._noise: Counter[str] = Counter()
@@ -154,6 +159,10 @@ class RNodeSession:
     def timer_us(self) -> int:
         """When to call :meth:`handle_timer` at the latest."""
         return self._due_us
+
+    def restart_device(self) -> None:
+        """Tell the device to start anew; it is set up again when it shows that it has."""
+        self._send(Command.RESET, RESET_BYTE)
 
     def receive(self, data: bytes, now_us: int) -> None:
         """Take bytes from the port; never raises."""
@@ -192,6 +201,8 @@ class RNodeSession:
         self._state = _State.CONFIGURING
         self._due_us = now_us + CONFIGURE_US
         self._attempts += 1
+        self._in_doubt.clear()
+        self._send(Command.EEPROM, 0)
         for index, radio in enumerate(self._radios):
             self._echoes[index] = {}
             self._select(index)
@@ -221,9 +232,11 @@ class RNodeSession:
             if not _as_asked(command, value, echoes.get(command)):
                 what = command.name.lower()
                 return f"radio {index} was told {what} {value}, and reports {echoes.get(command)}"
+        if self._provisioned is False:
+            return "the device is not provisioned: its radios never start; rnodeconf --autoinstall"
         return (
-            f"radio {index} stays off although everything is set: the device is not provisioned, or"
-            " its radio module is broken; rnodeconf --info shows which"
+            f"radio {index} stays off although everything is set; is its module broken? rnodeconf"
+            " --info shows what the device says of itself"
         )
 
     def _query(self, now_us: int) -> None:
@@ -243,6 +256,8 @@ class RNodeSession:
             case Command.SELECT_INTERFACE:
                 # One radio cannot be misrouted: then noise that looks like a choice is nothing.
                 self._selected = message.number if len(self._radios) > 1 else 0
+            case Command.EEPROM:
+                self._read_identity(message.argument, now_us)
             case Command.TEMPERATURE:
                 self.temperature_celsius = temperature_celsius(message.number)
             case _ if self._state is _State.DETECTING:
@@ -267,6 +282,7 @@ class RNodeSession:
             return
         self._attempts = 0
         self._selected = 0
+        self._serial, self._provisioned = b"", None
         self._configure(now_us)
 
     def _digest_of_radio(self, message: Message, radio: int, now_us: int) -> None:
@@ -284,21 +300,40 @@ class RNodeSession:
                 if self._state is _State.UP:
                     self._events.append(Alive())
             case Command.RADIO_STATE if self._state is _State.UP:
-                if message.number:
-                    self._events.append(Alive())
-                else:
-                    self._lose(f"radio {radio} has been switched off", now_us)
+                self._note_state(radio, message.number, now_us)
             case command:
                 self._echoes[radio][command] = message.number
                 self._see_whether_up(now_us)
 
+    def _note_state(self, radio: int, state: int, now_us: int) -> None:
+        """A radio that is off is set up again, but not at one word: noise may look like it."""
+        if state:
+            self._in_doubt.discard(radio)
+            self._events.append(Alive())
+        elif radio in self._in_doubt:
+            self._lose(f"radio {radio} has been switched off", now_us)
+        else:
+            self._in_doubt.add(radio)
+            self._select(radio)
+            self._send(Command.RADIO_STATE, QUERY)
+
+    def _read_identity(self, eeprom: bytes, now_us: int) -> None:
+        serial = identity(eeprom)
+        self._provisioned = serial is not None
+        self._serial = serial or b""
+        self._see_whether_up(now_us)
+
     def _see_whether_up(self, now_us: int) -> None:
-        if self._state is _State.CONFIGURING and all(map(self._is_up, range(len(self._radios)))):
+        if self._state is not _State.CONFIGURING:
+            return
+        # It answers in order: if the identity is missing then, that answer was lost. Ask once more.
+        told = self._provisioned is not None or self._attempts > 1
+        if told and all(map(self._is_up, range(len(self._radios)))):
             self._state = _State.UP
             self._due_us = now_us + QUERY_INTERVAL_US
             platform = self._identity[Command.PLATFORM]
             name = PLATFORMS.get(platform, f"platform 0x{platform:02x}")
-            self._events.append(Ready(self._firmware(), name))
+            self._events.append(Ready(self._firmware(), name, self._serial))
 
     def _is_up(self, radio: int) -> bool:
         echoes = self._echoes[radio]
@@ -331,6 +366,7 @@ class RNodeSession:
 
     def _lose(self, reason: str, now_us: int) -> None:
         self._events.append(Lost(reason))
+        self._outgoing.clear()
         self._state = _State.DETECTING
         self._due_us = now_us
         self._rssi = self._snr = None

@@ -11,8 +11,8 @@ from enum import IntEnum
 MAX_DATA = 508
 """Two packets of 254 bytes: each packet on the air begins with a header byte of the firmware's."""
 
-MAX_BODY = 1 + MAX_DATA + 4
-"""Longest frame that is taken in: data, or the copy of an EEPROM that nobody asked for."""
+MAX_BODY = 1 + 512
+"""Longest frame that is taken in: data, or the copy of an EEPROM."""
 
 MIN_FIRMWARE = (1, 52)
 MIN_FIRMWARE_OF_SEVERAL_RADIOS = (1, 74)
@@ -44,6 +44,7 @@ class Command(IntEnum):
     PLATFORM = 0x48
     MCU = 0x49
     FIRMWARE_VERSION = 0x50
+    EEPROM = 0x51
     RESET = 0x55
     ERROR = 0x90
 
@@ -77,6 +78,7 @@ _LENGTHS = {
     Command.PLATFORM: (1, 1),
     Command.MCU: (1, 1),
     Command.FIRMWARE_VERSION: (2, 2),
+    Command.EEPROM: (156, 512),
     Command.RESET: (1, 1),
     Command.ERROR: (1, 1),
     Command.DATA: (1, MAX_DATA),
@@ -85,8 +87,12 @@ _LENGTHS = {
 # Telling what is nothing to us from noise: display, Bluetooth, Wi-Fi, EEPROM and statistics.
 _OTHERS = frozenset(
     {0x07, 0x09, 0x0B, 0x0C, 0x0E, 0x0F, 0x21, 0x22, 0x26, 0x27, 0x28, 0x30, *range(0x40, 0x48),
-     *range(0x51, 0x55), *range(0x56, 0x60), *range(0x60, 0x72), *range(0x80, 0x88)}
+     *range(0x52, 0x55), *range(0x56, 0x60), *range(0x60, 0x72), *range(0x80, 0x88)}
 )  # fmt: skip
+
+
+_IDENTITY_BYTES = 7  # product, model, hardware revision, serial number of four bytes
+_LOCK_PLACE, _LOCK = 0x9B, 0x73
 
 
 class NotAMessage(Exception):
@@ -128,6 +134,11 @@ def parse(body: bytes) -> Message | None:
     if not shortest <= len(body) - 1 <= longest:
         raise NotAMessage("empty_data" if body == b"\0" else "bad_length")
     return Message(command, body[1:])
+
+
+def identity(eeprom: bytes) -> bytes | None:
+    """Product, model, revision and serial number; None = nobody has provisioned the device."""
+    return eeprom[:_IDENTITY_BYTES] if eeprom[_LOCK_PLACE] == _LOCK else None
 
 
 def rssi_dbm(raw: int) -> float:

@@ -23,7 +23,7 @@ CMD_SEL_INT = 0x1F
 CMD_STAT_RX, CMD_STAT_TX, CMD_STAT_RSSI, CMD_STAT_SNR, CMD_STAT_CHTM = range(0x21, 0x26)
 CMD_STAT_PHYPRM = 0x26
 CMD_RANDOM, CMD_BOARD, CMD_PLATFORM, CMD_MCU, CMD_FW_VERSION = 0x40, 0x47, 0x48, 0x49, 0x50
-CMD_RESET, CMD_ERROR = 0x55, 0x90
+CMD_ROM_READ, CMD_RESET, CMD_ERROR = 0x51, 0x55, 0x90
 
 _DETECT_REQUEST, _DETECT_RESPONSE, _RESET_BYTE, _ASK = 0x73, 0x46, 0xF8, 0xFF
 _ERROR_INIT_RADIO, _ERROR_TX_FAILED = 0x01, 0x02
@@ -169,11 +169,21 @@ class RNode:
             CMD_PLATFORM: bytes([self.model.platform]),
             CMD_MCU: bytes([self.model.mcu]),
             CMD_FW_VERSION: firmware,
+            CMD_ROM_READ: self._eeprom(),
         }
         if command == CMD_DETECT and argument[0] == _DETECT_REQUEST:
             self._say(CMD_DETECT, bytes([_DETECT_RESPONSE]))
         elif command in answers:
             self._say(command, answers[command])
+
+    def _eeprom(self) -> bytes:
+        """Product, model, revision, serial number, and the byte that says that all is written."""
+        image = bytearray(b"\xff" * 200)
+        if self.model.provisioned:
+            serial = self._boot.identity.unique_id[:4].ljust(4, b"\0")
+            image[:7] = bytes([0xE0, 0xE9, 0x01]) + serial
+            image[0x9B] = 0x73
+        return bytes(image)
 
     def _set(self, radio: RNodeRadio, command: int, argument: bytes) -> None:
         """Change a setting unless it is only asked for, and echo it."""
