@@ -148,7 +148,7 @@ class Rn2xx3:
             self._asleep_until_us = None
             self._say("ok")
         if self._receiving_until_us is not None and now_us >= self._receiving_until_us:
-            self._stop_receiving()
+            self._end_reception()
             self._say("radio_err")
         if self._sending is not None and now_us >= self._sending[0]:
             _, payload, whole = self._sending
@@ -260,6 +260,11 @@ class Rn2xx3:
         self._receiving_until_us = None
         self._unit.set_profile(None)
 
+    def _end_reception(self) -> None:
+        """By itself: the host has to say when the next may begin."""
+        self._stop_receiving()
+        self._unit.resting = True
+
     def _begin_sending(self, payload: bytes) -> None:
         if len(payload) > 255:
             self._say(INVALID)
@@ -283,7 +288,7 @@ class Rn2xx3:
     def _heard(self, event: RxEvent) -> None:
         if self._receiving_until_us is None:
             return
-        self._stop_receiving()
+        self._end_reception()
         if event.irq_flags & IRQ_PAYLOAD_CRC_ERROR:
             self._boot.on_event(0, event, None)
             self._say("radio_err")
