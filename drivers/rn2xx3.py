@@ -30,14 +30,14 @@ from drivers.errors import DriverError, HandshakeTimeout, UnsupportedDevice
 from drivers.option_checks import refuse
 from drivers.rn2xx3_options import check_options
 from drivers.serial_port import SerialPort, open_port
-from protocol.dialects.rn2xx3 import (
+from protocol.dialects.rn2xx3 import RN2xx3Session
+from protocol.dialects.rn2xx3_events import (
     Alive,
     LineAction,
     Lost,
     Ready,
     Received,
     RN2xx3Event,
-    RN2xx3Session,
     SignalReading,
     Unresponsive,
     Unusable,
@@ -170,8 +170,8 @@ class RN2xx3Driver:
         await self._port.close()
 
     async def _wait_for_news(self) -> None:
-        """Until there are events, or the end."""
-        if not self._outgoing and self._failure is not None:
+        """Until something has changed; to be called when all events are taken."""
+        if self._failure is not None:
             raise self._failure
         self._news.clear()
         await self._news.wait()

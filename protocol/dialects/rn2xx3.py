@@ -15,8 +15,19 @@ Source: RN2483 and RN2903 command reference (DS40001784, DS40001811).
 from collections import Counter, deque
 from collections.abc import Generator
 from dataclasses import dataclass
-from enum import StrEnum
 
+from protocol.dialects.rn2xx3_events import (
+    Alive,
+    LineAction,
+    Lost,
+    Ready,
+    Received,
+    RN2xx3Event,
+    SignalReading,
+    Unresponsive,
+    Unusable,
+)
+from protocol.dialects.rn2xx3_ladder import PAUSE_US, Ladder, Rung
 from protocol.dialects.rn2xx3_lines import (
     Banner,
     Line,
@@ -31,7 +42,6 @@ from protocol.dialects.rn2xx3_scripts import (
     Identity,
     Refused,
     Reply,
-    Silence,
     Trouble,
     configure,
     drain,
@@ -53,92 +63,6 @@ _WATCHDOG_GRACE_US = 30_000_000
 _PAUSE_MARGIN_US = 2_000_000
 _QUICK_US = 20_000  # no packet and no watchdog ends a reception so soon
 _MAX_QUICK_ERRORS = 5
-
-
-class Rung(StrEnum):
-    """Steps of the recovery ladder, from the mildest."""
-
-    WAIT = "wait"
-    RXSTOP = "rxstop"
-    SYS_RESET = "sys_reset"
-    BREAK = "break"
-    DTR = "dtr"
-
-
-_LADDER: tuple[tuple[Rung, int], ...] = (
-    (Rung.WAIT, 200_000),
-    (Rung.RXSTOP, 200_000),
-    (Rung.SYS_RESET, 500_000),
-    (Rung.BREAK, 1_000_000),
-    (Rung.DTR, 2_000_000),
-)
-"""Each with how long to leave the device alone before it, microseconds."""
-
-_FIRST_FOR_SILENCE = 3  # what does not even say who it is obeys no command
-
-
-class SignalReading(StrEnum):
-    """When SNR and RSSI are asked for, relative to opening the receiver again."""
-
-    BEFORE = "before"  # surely of this packet; the receiver stays closed 10 to 20 ms longer
-    AFTER = "after"  # only where the firmware has been seen to answer while it listens
-    NEVER = "never"
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """The receiver is open."""
-
-    identity: Identity
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A packet; ``line_bytes`` = length of the line that told of it."""
-
-    payload: bytes
-    snr_db: int | None
-    rssi_dbm: int | None
-    line_bytes: int
-    arrived_us: int
-
-
-@dataclass(frozen=True, slots=True)
-class Alive:
-    """The device has answered."""
-
-    supply_mv: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """The device no longer listens; it is being brought up again."""
-
-    reason: str
-
-
-class LineAction(StrEnum):
-    """What the port is to do now; bytes to send go out when it is done."""
-
-    BREAK = "break"
-    PULSE_DTR = "pulse_dtr"
-
-
-@dataclass(frozen=True, slots=True)
-class Unresponsive:
-    """The ladder has ended; the session is over, and another attempt may be made later."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Unusable:
-    """Trying again cannot help; the session is over."""
-
-    reason: str
-
-
-RN2xx3Event = Ready | Received | Alive | Lost | LineAction | Unresponsive | Unusable
 
 
 class _Restarted(Trouble):
@@ -189,8 +113,7 @@ class RN2xx3Session:
         self._alive_due_us = now_us
         self._pause_until_us = now_us
         self._quick_errors = 0
-        self._rung = 0
-        self.recoveries: Counter[Rung] = Counter()
+        self._ladder = Ladder()
         self.radio_errors = 0
         self._waiting: Ask | _Idle | None = None
         self._due_us = now_us
@@ -201,6 +124,11 @@ class RN2xx3Session:
     def listening(self) -> bool:
         """Whether the receiver is open, as far as one can know."""
         return self._open
+
+    @property
+    def recoveries(self) -> Counter[Rung]:
+        """How often each step of the recovery ladder was taken since the port was opened."""
+        return self._ladder.taken
 
     @property
     def rejects(self) -> dict[str, int]:
@@ -343,7 +271,7 @@ class RN2xx3Session:
 
     def _serve_packet(self) -> _Life:
         """Open the receiver again as soon as possible, and hand the packet on."""
-        self._rung = 0
+        self._ladder.leave()
         signal: tuple[int | None, int | None] = (None, None)
         assert self._identity is not None
         if self._signal is SignalReading.BEFORE and not self._open:
@@ -396,7 +324,7 @@ class RN2xx3Session:
     def _ask_for_life(self) -> _Life:
         self._alive_due_us = self._now_us + ALIVE_INTERVAL_US
         supply_mv = yield from read_supply()
-        self._rung = 0
+        self._ladder.leave()
         self._events.append(Alive(supply_mv))
 
     def _climb(self, trouble: Trouble) -> Generator[Ask | _Idle, Reply, bool]:
@@ -404,16 +332,12 @@ class RN2xx3Session:
         if isinstance(trouble, _Restarted):
             self._lose(str(trouble))
             return True
-        if isinstance(trouble, Silence) and not self._set_up:
-            self._rung = max(self._rung, _FIRST_FOR_SILENCE)
-        if self._rung == len(_LADDER):
+        rung = self._ladder.climb(trouble, set_up=self._set_up)
+        if rung is None:
             self._lose(str(trouble))
             self._events.append(Unresponsive(str(trouble)))
             return False
-        rung, pause_us = _LADDER[self._rung]
-        self._rung += 1
-        self.recoveries[rung] += 1
-        yield from wait(pause_us)
+        yield from wait(PAUSE_US[rung])
         yield from self._take(rung, str(trouble))
         return True
 

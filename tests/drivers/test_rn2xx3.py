@@ -17,11 +17,12 @@ from drivers.errors import HandshakeTimeout, PermanentDriverError
 from drivers.registry import driver_factory
 from drivers.rn2xx3 import RN2xx3Driver
 from drivers.rn2xx3_options import check_options
-from protocol.dialects.rn2xx3 import SignalReading
+from protocol.dialects.rn2xx3_events import SignalReading
 from protocol.lora.events import LinkState
 from simulator.fronts.registry import FRONTS
-from simulator.fronts.rn2xx3 import RN2903 as RN2903_MODEL
-from simulator.fronts.rn2xx3 import Rn2xx3, Rn2xx3Model, Wedge
+from simulator.fronts.rn2xx3 import Rn2xx3
+from simulator.fronts.rn2xx3_models import RN2903 as RN2903_MODEL
+from simulator.fronts.rn2xx3_models import Rn2xx3Model, Wedge
 from simulator.scenario import FaultKind
 from tests.drivers.conformance import *  # noqa: F403 - the kit's tests
 from tests.drivers.conformance import Listener, arrived, connected

@@ -6,7 +6,8 @@ import pytest
 
 from protocol.link.messages import ResetCause, RxEvent
 from simulator.firmware import BoardIdentity, Boot
-from simulator.fronts.rn2xx3 import RN2483, RN2903, RN2903_OLD, Rn2xx3, Rn2xx3Model, Wedge
+from simulator.fronts.rn2xx3 import Rn2xx3
+from simulator.fronts.rn2xx3_models import RN2483, RN2903, RN2903_OLD, Rn2xx3Model, Wedge
 from simulator.sx127x import Sx127x
 
 EUI = bytes.fromhex("0004a30b001a2b3c")
