@@ -186,7 +186,7 @@ class RNodeSession:
                 self._configure_again(now_us)
             case _State.UP if now_us - self._last_heard_us >= SILENCE_US:
                 self._lose(f"silent for {SILENCE_US // 1_000_000} s", now_us)
-            case _State.UP:
+            case _:
                 self._query(now_us)
 
     def _detect(self, now_us: int) -> None:
@@ -230,8 +230,8 @@ class RNodeSession:
             )
         for command, value in wanted.items():
             if not _as_asked(command, value, echoes.get(command)):
-                what = command.name.lower()
-                return f"radio {index} was told {what} {value}, and reports {echoes.get(command)}"
+                what, reported = command.name.lower(), echoes.get(command, "nothing")
+                return f"radio {index} was told {what} {value}, and reports {reported}"
         if self._provisioned is False:
             return "the device is not provisioned: its radios never start; rnodeconf --autoinstall"
         return (

@@ -184,6 +184,16 @@ def test_an_echo_that_differs_is_told() -> None:
     assert events == [Unusable("radio 0 was told spreading_factor 9, and reports 8")]
 
 
+def test_an_echo_that_does_not_come_is_told() -> None:
+    desk = Desk()
+    desk.wait(0)
+    desk.say("c0 08 47 c0", IDENTITY)  # another byte is no answer to the detection
+    events: list[RNodeEvent] = []
+    for _ in range(CONFIGURE_ATTEMPTS):
+        events += [*desk.say(EEPROM, OFF, ON), *desk.wait(CONFIGURE_US)]
+    assert events == [Unusable("radio 0 was told frequency 921400000, and reports nothing")]
+
+
 def test_a_frequency_may_be_off_by_the_chips_step() -> None:
     desk = Desk()
     desk.wait(0)
@@ -277,6 +287,16 @@ def test_one_word_that_a_radio_is_off_is_asked_about() -> None:
     assert desk.say(OFF) == []
     assert desk.asked() == hexed("c0 06 ff c0")
     assert desk.say("c0 00 61 c0", ON, OFF) == [Received(0, b"a", None, None), Alive()]
+
+
+def test_what_it_says_while_it_is_being_looked_for_or_set_up_is_no_event() -> None:
+    """Its reset when the opening of the port has restarted it, and statistics of an old session."""
+    desk = Desk()
+    desk.wait(0)
+    assert desk.say("c0 55 f8 c0") == []
+    desk.say(IDENTITY)
+    assert desk.say("c0 25 00 01 00 02 00 03 00 04 2f 2d ff c0") == []
+    assert desk.say(EEPROM, OFF, ECHOES, ON) == [READY]
 
 
 def test_data_before_all_radios_are_up_is_not_taken() -> None:
