@@ -156,6 +156,12 @@ class RN2xx3Driver:
     def acknowledge(self, event: UplinkReceived) -> None:
         """Nothing: the device has no such thing."""
 
+    def soft_reset(self) -> None:
+        """``sys reset``, and everything that follows one; never blocks."""
+        if self._session is not None and self._up:
+            self._session.restart_device(self._now_us())
+            self._step()
+
     async def transmit(self, downlink: Downlink) -> TxResult:  # noqa: ARG002 - the contract's
         """Refuse: the transmitter stays off until the regulation guard exists."""
         return TxResult(TxOutcome.NOT_SUPPORTED)

@@ -66,7 +66,7 @@ _MAX_QUICK_ERRORS = 5
 
 
 class _Restarted(Trouble):
-    """The device has started anew by itself."""
+    """The device has started anew, by itself or because bringing it up begins with that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +161,12 @@ class RN2xx3Session:
         self._now_us = now_us
         if self._waiting is not None and now_us >= self._due_us:
             self._resume(None)
+
+    def restart_device(self, now_us: int) -> None:
+        """Let the module start anew and bring it up again; nothing happens before it is up."""
+        self._now_us = now_us
+        if self._set_up:
+            self._resume(None, _Restarted("told to start anew"))
 
     def _digest(self, line: Line) -> None:
         match line:

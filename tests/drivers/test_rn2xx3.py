@@ -168,6 +168,19 @@ async def test_a_module_that_hangs_less_deeply_is_brought_back(
     assert heartbeat.supply_volts == pytest.approx(3.301)
 
 
+async def test_a_soft_reset_starts_the_module_anew(tmp_path: Path) -> None:
+    """It is told like any restart."""
+    async with powered(RN2903, tmp_path) as device, connected(device) as listener:
+        before = device.site.concentrators["board"].board
+        assert isinstance(listener.driver, RN2xx3Driver)
+        listener.driver.soft_reset()
+        await listener.state(LinkState.DOWN)
+        await listener.state(LinkState.UP)
+        assert device.site.concentrators["board"].board is not before
+        await device.hear(b"anew")
+        assert arrived(await listener.uplinks(1)) == [b"anew"]
+
+
 async def test_signal_after_opening_where_the_firmware_answers_then(tmp_path: Path) -> None:
     """The option for firmware that has been tried; elsewhere the frame comes without."""
     for family, snr_db in ((RN2483, 5), (RN2903, None)):

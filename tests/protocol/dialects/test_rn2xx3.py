@@ -323,6 +323,18 @@ def test_a_restart_is_told_and_everything_is_set_again() -> None:
     assert "radio set freq 921400000" in made.commands
 
 
+def test_a_module_that_is_told_to_start_anew_keeps_what_it_has_said() -> None:
+    """The packet is handed on, and the module is brought up again."""
+    made = listening(SignalReading.BEFORE)
+    made.odd = {"radio get snr": []}
+    made.say("radio_rx  01")
+    made.session.restart_device(made.now_us)
+    events = made.run_until(Ready)
+    assert [type(event) for event in events] == [Received, Lost, Ready]
+    assert "sys reset" in made.commands
+    assert not made.session.recoveries
+
+
 @pytest.mark.parametrize(
     ("odd", "reason"),
     [
