@@ -28,6 +28,7 @@ DRIVERS: dict[str, Family] = {
         "drivers.meshcore:MeshCoreDriver", "drivers.meshcore_options:check_options", 115_200
     ),
     "rnode": Family("drivers.rnode:RNodeDriver", "drivers.rnode_options:check_options", 115_200),
+    "rn2xx3": Family("drivers.rn2xx3:RN2xx3Driver", "drivers.rn2xx3_options:check_options", 57_600),
 }
 
 

@@ -1,12 +1,14 @@
 """The one gate to serial ports, and the only module that knows pyserial-asyncio.
 
-A :class:`SerialPort` has three operations: read, write, close. Every way in which a port can go
-away (hang-up, EIO, a vanished device, end of file) ends in :class:`~drivers.errors.PortLost`.
+A :class:`SerialPort` is read, written and closed; break and DTR are for devices that hang. Every
+way in which a port can go away (hang-up, EIO, a vanished device, end of file) ends in
+:class:`~drivers.errors.PortLost`.
 """
 
 import asyncio
 import termios
 import time
+from collections.abc import Callable
 from contextlib import closing, suppress
 from typing import cast
 
@@ -80,7 +82,12 @@ def _pulse_lines(path: str, baud: int) -> None:
 
 
 class SerialPort(asyncio.Protocol):
-    """An open port. One task reads; anybody on the loop may write."""
+    """An open port. One task reads; anybody on the loop may write.
+
+    Attributes:
+        on_arrival: called when there is something to :meth:`take`, for devices that must be
+            answered at once; None = the task that reads is woken.
+    """
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -90,6 +97,7 @@ class SerialPort(asyncio.Protocol):
         self._changed = asyncio.Event()
         self._lost: str | None = None
         self._closed = asyncio.Event()
+        self.on_arrival: Callable[[], None] | None = None
 
     async def read(self) -> bytes:
         """Wait for bytes and return all that have arrived.
@@ -97,11 +105,19 @@ class SerialPort(asyncio.Protocol):
         Raises:
             PortLost: the port is gone and everything received before has been returned.
         """
-        while not self._buffer:
-            if self._lost is not None:
-                raise PortLost(f"{self.path}: {self._lost}")
+        while not (data := self.take()):
             self._changed.clear()
             await self._changed.wait()
+        return data
+
+    def take(self) -> bytes:
+        """All that has arrived, without waiting.
+
+        Raises:
+            PortLost: as :meth:`read`.
+        """
+        if not self._buffer and self._lost is not None:
+            raise PortLost(f"{self.path}: {self._lost}")
         data = bytes(self._buffer)
         self._buffer.clear()
         if self._paused and self._transport is not None and self._lost is None:
@@ -113,6 +129,18 @@ class SerialPort(asyncio.Protocol):
         """Queue bytes for the line; what a lost port does not take is reported by :meth:`read`."""
         if data and self._transport is not None:
             self._transport.write(data)
+
+    def hold_break(self, held: bool) -> None:
+        """Hold the line in the break condition, or let it go; what cannot do that does nothing."""
+        with suppress(serial.SerialException, OSError, termios.error):
+            if self._transport is not None and self._transport.serial is not None:
+                self._transport.serial.break_condition = held
+
+    def set_dtr(self, active: bool) -> None:
+        """Set the DTR line; what has none does nothing."""
+        with suppress(serial.SerialException, OSError, termios.error):
+            if self._transport is not None and self._transport.serial is not None:
+                self._transport.serial.dtr = active
 
     async def close(self) -> None:
         """Close at once, throwing away unsent bytes; never raises, never blocks the loop."""
@@ -135,7 +163,7 @@ class SerialPort(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Called by the transport."""
         self._buffer += data
-        self._changed.set()
+        self._tell()
         if len(self._buffer) >= _READ_LIMIT and self._transport is not None:
             self._paused = True
             self._transport.pause_reading()
@@ -144,5 +172,10 @@ class SerialPort(asyncio.Protocol):
         """Called by the transport, twice when a hang-up meets a close."""
         if self._lost is None:
             self._lost = "hung up" if exc is None else str(exc)
-        self._changed.set()
         self._closed.set()
+        self._tell()
+
+    def _tell(self) -> None:
+        self._changed.set()
+        if self.on_arrival is not None:
+            self.on_arrival()

@@ -217,14 +217,14 @@ def _replay(arguments: argparse.Namespace) -> int:
 
 
 def _idle(arguments: argparse.Namespace) -> int:
-    plans = arguments.radio or [_radio("921.4:9")]
-    sync_word = FRONTS[arguments.kind].sync_word
-    if sync_word is not None:
-        plans = [replace(plan, sync_word=sync_word) for plan in plans]
+    front = FRONTS[arguments.kind]
+    plans = arguments.radio or [_radio(front.radio)]
+    if front.sync_word is not None:
+        plans = [replace(plan, sync_word=front.sync_word) for plan in plans]
     names = [f"board-{number + 1}" for number in range(arguments.boards)]
     radios = {name: len(plans) for name in names}
     site = _site(arguments, radios, arguments.seed or 0, dict.fromkeys(names, arguments.kind))
-    files = _bare_files(site, "AS923-2", plans, arguments.kind)
+    files = _bare_files(site, front.region, plans, arguments.kind)
     _serve(site, arguments, files, None, lambda: None)
     return 0
 

@@ -14,6 +14,7 @@ class Cause(StrEnum):
     """How far a transmission came at one radio, from the least to the furthest."""
 
     NOT_LISTENING = "not_listening"  # no radio is tuned to it
+    DEAF_GAP = "deaf_gap"  # the radio waited for its host between two receptions
     BELOW_SENSITIVITY = "below_sensitivity"
     HALF_DUPLEX = "half_duplex"  # the radio was sending
     LOCKED = "locked"  # the radio was busy with an earlier frame

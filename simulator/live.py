@@ -141,7 +141,8 @@ class LiveAir:
         """Why a radio does not lock on a transmission; of a board without power the plan tells
         what the radio would listen to."""
         if not (planned(plan, transmission) if radio is None else matches(radio, transmission)):
-            return Cause.NOT_LISTENING
+            gap = radio is not None and radio.resting and planned(plan, transmission)
+            return Cause.DEAF_GAP if gap else Cause.NOT_LISTENING
         alone = self._air.verdict(transmission, self._plans[name], ())
         if alone.outcome is Outcome.BELOW_SENSITIVITY:
             return Cause.BELOW_SENSITIVITY

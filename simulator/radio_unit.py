@@ -34,7 +34,11 @@ BOARD_OWNED = frozenset({FIFO, OP_MODE, FIFO_ADDR_PTR, IRQ_FLAGS_MASK, IRQ_FLAGS
 
 
 class RadioUnit:
-    """A chip and what the firmware knows about it; ``managed`` while a receive profile is set."""
+    """A chip and what the firmware knows about it; ``managed`` while a receive profile is set.
+
+    Attributes:
+        resting: the firmware has ended the reception by itself, and waits to be told to go on.
+    """
 
     def __init__(
         self, count_us: Callable[[], int], on_reception: Callable[[RxEvent], None]
@@ -46,6 +50,7 @@ class RadioUnit:
         self.chip.reset(self._chip_time_us)
         self._image: RegisterImage | None = None
         self._valid_header_us = 0
+        self.resting = False
         self.received = 0
         self.crc_errors = 0
         self.faults = 0
@@ -63,6 +68,7 @@ class RadioUnit:
     def set_profile(self, image: RegisterImage | None) -> Status:
         """Arm continuous reception with this image, or switch the radio off."""
         self._image = image
+        self.resting = False
         self._write(OP_MODE, SLEEP)
         self._write(OP_MODE, LORA_SLEEP)
         if image is None:

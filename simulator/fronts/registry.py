@@ -21,6 +21,7 @@ class Front:
         radios: how many a device can have.
         baud: its usual line rate in bit/s.
         sync_word: the only one that it can listen to; None = any.
+        region / radio: what ``simulate idle`` uses it for, the radio as ``MHz:SF``.
     """
 
     power_on: str
@@ -28,6 +29,8 @@ class Front:
     radios: int
     baud: int
     sync_word: int | None = None
+    region: str = "AS923-2"
+    radio: str = "921.4:9"
 
 
 FRONTS: dict[str, Front] = {
@@ -43,6 +46,16 @@ FRONTS: dict[str, Front] = {
         radios=1,
         baud=115_200,
         sync_word=0x12,
+    ),
+    "rn2903": Front("simulator.fronts.rn2xx3:power_on", "rn2xx3", 1, 57_600),
+    "rn2903-old": Front("simulator.fronts.rn2xx3:power_on_old", "rn2xx3", 1, 57_600),
+    "rn2483": Front(
+        "simulator.fronts.rn2xx3:power_on_rn2483",
+        "rn2xx3",
+        1,
+        57_600,
+        region="EU868",
+        radio="868.1:9",
     ),
 }
 

@@ -19,7 +19,7 @@ words = st.tuples(
 )
 
 ORDER = [
-    "not_listening", "below_sensitivity", "half_duplex", "locked", "inter_sf", "co_sf",
+    "not_listening", "deaf_gap", "below_sensitivity", "half_duplex", "locked", "inter_sf", "co_sf",
     "crc_error", "board_down", "ring_overflow", "serial_fault", "merged", "delivered",
 ]  # fmt: skip
 

@@ -58,7 +58,9 @@ class Run:
 
         async def run() -> None:
             radios = {plan.name: len(plan.radios) for plan in self.scenario.concentrators}
-            self.site = Site(self.directory, radios, self.seed, clock=SiteClock(loop_time_s))
+            kinds = {plan.name: plan.kind for plan in self.scenario.concentrators}
+            clock = SiteClock(loop_time_s)
+            self.site = Site(self.directory, radios, self.seed, clock=clock, kinds=kinds)
             self.live = LiveAir(self.site, self.scenario, self.seed, self.ledger)
             self.site.start()
             prepare(self.site)
@@ -160,6 +162,33 @@ def test_what_no_radio_listens_to_is_not_listening(tmp_path: Path) -> None:
     assert run.causes("air") == {Cause.NOT_LISTENING: len([
         e for e in run.entries() if e.sensor.startswith("air")
     ])}  # fmt: skip
+
+
+def _open_receivers(site: Site, *commands: str) -> None:
+    """What a host says to modules that receive one packet at a time."""
+    for concentrator in site.concentrators.values():
+        assert concentrator.board is not None
+        for command in ("", *commands, "radio rx 0"):
+            concentrator.board.receive(f"{command}\r\n".encode(), site.clock.now_us())
+        concentrator.kick()
+
+
+def test_what_begins_between_two_receptions_falls_into_the_gap(tmp_path: Path) -> None:
+    """An RN2903 is deaf after each packet until its host says the word; the account says so."""
+    values = quiet_ward()
+    tables(values, "concentrator", 0)["kind"] = "rn2903"
+    settings = ("mac pause", "radio set freq 921400000", "radio set sf sf7", "radio set wdt 0")
+
+    async def open_at_once_more(run: Run) -> None:
+        await asyncio.sleep(45)
+        _open_receivers(run.site)
+
+    run = Run(scenario(values), tmp_path).play(
+        75, open_at_once_more, prepare=lambda site: _open_receivers(site, *settings)
+    )
+    causes = run.causes()
+    assert causes[Cause.DELIVERED] == 2
+    assert causes[Cause.DEAF_GAP] == causes.total() - 2 > 0
 
 
 def test_one_radio_that_listens_is_enough(tmp_path: Path) -> None:
