@@ -5,7 +5,7 @@ A driver is an I/O shell around a protocol session: an async context manager tha
 in :mod:`drivers.registry` and its simulated counterpart.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from types import TracebackType
@@ -19,13 +19,20 @@ BoottimeUs = Callable[[], int]
 
 @dataclass(frozen=True, slots=True)
 class RadioOptions:
-    """What one radio is to listen to (a ``[[concentrator.radio]]`` table)."""
+    """What one radio is to listen to (a ``[[concentrator.radio]]`` table).
+
+    Attributes:
+        payload: what the frames are: "lorawan", "cbor" or "raw".
+        crc: "any" also wants frames with a bad or missing CRC, "required" does without them.
+    """
 
     frequency_hz: int
     spreading_factor: int
     bandwidth_hz: int = 125_000
     coding_rate: str = "4/5"
     sync_word: int = 0x34
+    payload: str = "lorawan"
+    crc: str = "required"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +42,8 @@ class DriverOptions:
     Attributes:
         name: configured name of the concentrator.
         port: device path, best a ``/dev/serial/by-id`` link.
-        baud: line rate; USB devices ignore it.
-        unique_id: hex identity the board must report; empty = whatever answers first is kept for
-            the life of the process.
+        baud: line rate in bit/s; USB devices ignore it.
+        unique_id: hex identity the device must report; empty = whatever answers.
         radios: one entry per radio, in the board's order.
     """
 
@@ -49,14 +55,64 @@ class DriverOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class OptionFault:
+    """Something in the options that a family of devices cannot do, for the person who asked for it.
+
+    Attributes:
+        radio: index of the radio, None for the concentrator itself.
+        key: the TOML key that asks for it; empty = the table as a whole.
+        reason: what cannot be done, and why.
+        remedy: what would work.
+    """
+
+    radio: int | None
+    key: str
+    reason: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        """One line: where, what, and what would work."""
+        words = [] if self.radio is None else [f"radio {self.radio}"]
+        where = " ".join([*words, self.key] if self.key else words)
+        text = f"{where}: {self.reason}" if where else self.reason
+        return f"{text} ({self.remedy})" if self.remedy else text
+
+
+CheckOptions = Callable[[DriverOptions], Sequence[OptionFault]]
+"""What a family cannot do of what is asked. Pure: opens nothing, so that a configuration is checked
+without its hardware. A driver asks it once more before it opens its port."""
+
+
+class Metadata(StrEnum):
+    """What a device may tell of a reception beside the payload."""
+
+    RSSI = "rssi"
+    SNR = "snr"
+    FREQUENCY_ERROR = "frequency_error"
+    CRC_STATUS = "crc_status"  # it vouches for a good CRC, and passes on frames with a bad one
+    TIME = "time"  # end of the frame on a clock of its own; else it is dated when it arrives here
+
+
+@dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a device can do; the configuration is checked against it at start."""
+    """What a device can do. Nothing here is a wish: what is claimed, the conformance kit checks.
+
+    Attributes:
+        radios: how many there are.
+        sync_words: those it can listen to, None = any.
+        lorawan: whether it hears LoRaWAN uplinks unchanged.
+        scheduled_transmit: whether it sends at a given instant of its own clock.
+        acknowledges: whether it keeps each event until it is acknowledged.
+        metadata: what it tells of each reception.
+        max_payload: longest PHY payload it passes on, bytes.
+    """
 
     radios: int
-    any_sync_word: bool
+    sync_words: frozenset[int] | None
     lorawan: bool
     scheduled_transmit: bool
     acknowledges: bool
+    metadata: frozenset[Metadata]
     max_payload: int = 255
 
 
@@ -99,8 +155,8 @@ class TxResult:
 class Driver(Protocol):
     """One concentrator on one port. Use as an async context manager.
 
-    Entering opens the port, brings up the device and configures its radios; it raises
-    :class:`~drivers.errors.DriverError`. :meth:`events` ends by raising
+    Entering checks the options, opens the port, brings up the device and configures its radios; it
+    raises :class:`~drivers.errors.DriverError`. :meth:`events` ends by raising
     :class:`~drivers.errors.PortLost` when the device goes away: a driver object is used once, and
     the supervisor makes a new one.
     """

@@ -12,13 +12,22 @@ from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Self
 
-from drivers.base import BoottimeUs, Capabilities, Downlink, DriverOptions, TxOutcome, TxResult
-from drivers.bridge_setup import RadioSetup, check_board
+from drivers.base import (
+    BoottimeUs,
+    Capabilities,
+    Downlink,
+    DriverOptions,
+    Metadata,
+    TxOutcome,
+    TxResult,
+)
+from drivers.bridge_setup import RadioSetup, check_board, check_options
 from drivers.errors import (
     HandshakeTimeout,
     PortLost,
     UnsupportedDevice,
 )
+from drivers.option_checks import refuse
 from drivers.serial_port import SerialPort, open_port
 from protocol.link import messages
 from protocol.link.host_session import (
@@ -73,13 +82,15 @@ class BridgeDriver:
         """What the link offers; the number of radios is known once the board has answered."""
         return Capabilities(
             radios=len(self._hello.radios) if self._hello else len(self._options.radios),
-            any_sync_word=True,
+            sync_words=None,
             lorawan=True,
             scheduled_transmit=False,
             acknowledges=True,
+            metadata=frozenset(Metadata),
         )
 
     async def __aenter__(self) -> Self:
+        refuse(self._options, check_options(self._options))
         self._port = await open_port(self._options.port, self._options.baud)
         self._down_since_us = self._now_us()
         self._session = HostSession(

@@ -1,7 +1,10 @@
 """Bringing up the radios of a board: is it the right one, and what each radio is to be told."""
 
-from drivers.base import DriverOptions, RadioOptions
+from collections.abc import Sequence
+
+from drivers.base import DriverOptions, OptionFault
 from drivers.errors import PortLost, UnsupportedConfiguration, UnsupportedDevice
+from drivers.option_checks import chip_faults, receive_settings, too_many_radios
 from protocol.link.host_session import HostSession
 from protocol.link.messages import (
     BoardHello,
@@ -13,7 +16,6 @@ from protocol.link.messages import (
 from protocol.lora.sx127x_configuration import (
     SX127X_VERSION,
     Chip,
-    ReceiveSettings,
     UnsupportedSettings,
     calibration_operations,
     check_receive,
@@ -25,14 +27,12 @@ _CHIPS = {76: Chip.SX1276, 77: Chip.SX1277, 78: Chip.SX1278, 79: Chip.SX1279}
 MAX_RADIOS = 16  # three requests each fit into the session's queue
 
 
-def receive_settings(radio: RadioOptions) -> ReceiveSettings:
-    """What a radio is to listen to, in the chip's own terms."""
-    return ReceiveSettings(
-        frequency_hz=radio.frequency_hz,
-        spreading_factor=radio.spreading_factor,
-        bandwidth_hz=radio.bandwidth_hz,
-        coding_rate=radio.coding_rate,
-        sync_word=radio.sync_word,
+def check_options(options: DriverOptions) -> Sequence[OptionFault]:
+    """What no board can do; how many radios it has and which, each board tells itself."""
+    # The family's widest chip: a board's own is known when it has answered.
+    return (
+        *too_many_radios(options, MAX_RADIOS, "a bridge"),
+        *chip_faults(options, Chip.SX1276),
     )
 
 

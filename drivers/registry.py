@@ -1,20 +1,51 @@
 """Device families by name: ``[[concentrator]] driver = "..."``. One line each."""
 
+from dataclasses import dataclass
 from importlib import import_module
 from typing import cast
 
-from drivers.base import DriverFactory
+from drivers.base import CheckOptions, DriverFactory
 
-DRIVERS: dict[str, str] = {
-    "bridge": "drivers.bridge:BridgeDriver",
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Where a family's parts are (``module:name``), imported on first use.
+
+    Attributes:
+        driver: makes a :class:`~drivers.base.Driver`.
+        check: its :data:`~drivers.base.CheckOptions`; in a module that opens no ports.
+        baud: the family's usual line rate in bit/s, taken where none is configured.
+    """
+
+    driver: str
+    check: str
+    baud: int
+
+
+DRIVERS: dict[str, Family] = {
+    "bridge": Family("drivers.bridge:BridgeDriver", "drivers.bridge_setup:check_options", 115_200),
 }
 
 
 def driver_factory(name: str) -> DriverFactory:
-    """Import the driver on first use and return what makes it.
+    """What makes a driver of this name.
+
+    Raises:
+        KeyError: no driver has it.
+    """
+    return cast(DriverFactory, _load(DRIVERS[name].driver))
+
+
+def options_check(name: str) -> CheckOptions:
+    """What tells, without opening a port, which options a family cannot meet.
 
     Raises:
         KeyError: no driver has this name.
     """
-    module_name, _, attribute = DRIVERS[name].partition(":")
-    return cast(DriverFactory, getattr(import_module(module_name), attribute))
+    return cast(CheckOptions, _load(DRIVERS[name].check))
+
+
+def _load(path: str) -> object:
+    module_name, _, attribute = path.partition(":")
+    loaded: object = getattr(import_module(module_name), attribute)
+    return loaded

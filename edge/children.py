@@ -7,10 +7,11 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
 
-from drivers.base import DriverFactory, DriverOptions, RadioOptions
+from drivers.base import DriverFactory
 from drivers.errors import PermanentDriverError, TransientDriverError
 from edge.backoff import Backoff
 from edge.clock import Clock
+from edge.config.driver_options import driver_options
 from edge.config.model import ConcentratorConfig, Config, UpstreamConfig
 from edge.control import ControlSocketError, serve_control
 from edge.control_handlers import control_handlers
@@ -77,26 +78,6 @@ def children(service: Service, new_driver: Callable[[str], DriverFactory]) -> di
     for upstream in service.config.upstreams:
         tasks[f"upstream:{upstream.name}"] = _forward(service, upstream)
     return tasks
-
-
-def driver_options(concentrator: ConcentratorConfig) -> DriverOptions:
-    """What a driver needs to know of the configuration."""
-    return DriverOptions(
-        name=concentrator.name,
-        port=concentrator.port,
-        baud=concentrator.baud,
-        unique_id=concentrator.unique_id,
-        radios=tuple(
-            RadioOptions(
-                frequency_hz=radio.frequency_hz,
-                spreading_factor=radio.spreading_factor,
-                bandwidth_hz=radio.bandwidth_hz,
-                coding_rate=radio.coding_rate,
-                sync_word=radio.sync_word,
-            )
-            for radio in concentrator.radios
-        ),
-    )
 
 
 async def _drive(

@@ -40,7 +40,7 @@ class HeldFrame:
                 key=lambda r: (
                     r.crc_status is CrcStatus.OK,
                     -999.0 if r.snr_db is None else r.snr_db,
-                    r.rssi_dbm,
+                    -999.0 if r.rssi_dbm is None else r.rssi_dbm,
                 ),
                 reverse=True,
             )

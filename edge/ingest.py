@@ -167,7 +167,8 @@ class Ingest:
         self.last_heard[event.concentrator, event.radio] = event
         self.heard[event.concentrator, event.radio] += 1
         self.metrics.radio_frames_received.labels(*labels, event.crc_status.value).inc()
-        self.metrics.radio_rssi_dbm.labels(*labels).observe(event.rssi_dbm)
+        if event.rssi_dbm is not None:
+            self.metrics.radio_rssi_dbm.labels(*labels).observe(event.rssi_dbm)
         if event.snr_db is not None:
             self.metrics.radio_snr_db.labels(*labels).observe(event.snr_db)
 

@@ -6,7 +6,7 @@ Synchronous and clockless: :mod:`simulator.port` moves its bytes, :mod:`simulato
 time.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from protocol.link.board_session import BoardSession, OutgoingFrame, RequestReceived
@@ -27,26 +27,11 @@ from protocol.link.messages import (
     StatusCode,
     Transmit,
 )
+from simulator.firmware import BoardIdentity, Boot, EventListener
 from simulator.radio_unit import RadioUnit
 
 HEARTBEAT_US = 1_000_000
-RING_CAPACITY = 512
-
-
-@dataclass(frozen=True, slots=True)
-class BoardIdentity:
-    """What survives a power cycle."""
-
-    name: str
-    unique_id: bytes
-    radios: int
-    firmware: str = "simulated-bridge 1.0"
-    ring_capacity: int = RING_CAPACITY
-
-
-EventListener = Callable[[int, RxEvent, RxEvent | None], None]
-"""Told of each reception: the radio, what it read, and the numbered event or None if the ring was
-full."""
+_FOR_EVER_US = 1 << 60
 
 
 @dataclass(slots=True)
@@ -65,6 +50,8 @@ class Board:
     reset_cause: ResetCause = ResetCause.POWER_ON
     on_event: EventListener = lambda _radio, _raw, _event: None
     wants_reset: bool = False
+    keeps_events: bool = True
+    boot_banner: bytes = b"\r\nrst:0x1 (POWERON_RESET),boot:0x13\r\nload:0x3fff0030\r\n"
     session: BoardSession = field(init=False)
     radios: list[RadioUnit] = field(init=False)
 
@@ -76,9 +63,26 @@ class Board:
         self._heartbeat_at_us = self.now_us + HEARTBEAT_US
 
     _heartbeat_at_us: int = field(init=False, default=0)
+    _wedged: bool = field(init=False, default=False)
+
+    @property
+    def acknowledged(self) -> int:
+        """Number up to which events are acknowledged."""
+        return self.session.acknowledged
+
+    @property
+    def unacknowledged(self) -> Sequence[int]:
+        """Numbers of the events in the ring."""
+        return [event.number for event in self.session.unacknowledged]
+
+    def wedge(self) -> None:
+        """Nothing moves any more; the chips go on receiving, and nobody reads them."""
+        self._wedged = True
 
     def receive(self, data: bytes, now_us: int) -> None:
         """Take bytes from the line and carry out what they ask for."""
+        if self._wedged:
+            return
         self.session.receive(data, now_us)
         while (event := self.session.next_event()) is not None:
             if isinstance(event, RequestReceived):
@@ -86,14 +90,18 @@ class Board:
 
     def next_frame(self, now_us: int) -> OutgoingFrame | None:
         """The next frame for the line."""
-        return self.session.next_frame(now_us)
+        return None if self._wedged else self.session.next_frame(now_us)
 
     def timer_us(self) -> int:
         """When to call :meth:`handle_timer` at the latest."""
+        if self._wedged:
+            return self._heartbeat_at_us + _FOR_EVER_US
         return min(self._heartbeat_at_us, self.session.timer_us())
 
     def handle_timer(self, now_us: int) -> None:
         """Heartbeat, scrub, and what the session has to do."""
+        if self._wedged:
+            return
         self.session.handle_timer(now_us)
         if now_us >= self._heartbeat_at_us:
             self._heartbeat_at_us = now_us + HEARTBEAT_US
@@ -122,6 +130,8 @@ class Board:
 
     def _listener(self, radio: int) -> Callable[[RxEvent], None]:
         def received(event: RxEvent) -> None:
+            if self._wedged:
+                return
             self.on_event(radio, event, self.session.push_event(radio, event))
 
         return received
@@ -143,6 +153,18 @@ class Board:
                 return radio.execute(operations, skip_if_receiving=skip_if_receiving)
             case Transmit() | CancelTransmit():
                 return Status(StatusCode.NOT_SUPPORTED)
+
+
+def power_on(boot: Boot) -> Board:
+    """Start a board."""
+    return Board(
+        boot.identity,
+        boot.boot_id,
+        boot.count_us,
+        boot.now_us,
+        reset_cause=boot.reset_cause,
+        on_event=boot.on_event,
+    )
 
 
 def _counts(radio: RadioUnit) -> RadioCounts:

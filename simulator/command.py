@@ -8,10 +8,13 @@ import argparse
 import asyncio
 import math
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from simulator.capture import CaptureError, read_capture
+from simulator.fronts.registry import FRONTS
 from simulator.gateway_files import (
     bare_gateway_toml,
     gateway_toml,
@@ -21,7 +24,7 @@ from simulator.gateway_files import (
 from simulator.ledger import Ledger
 from simulator.live import LiveAir
 from simulator.replay import replay
-from simulator.scenario import MAX_RADIOS, RadioPlan, Scenario
+from simulator.scenario import RadioPlan, Scenario
 from simulator.scenario_file import ScenarioError, load_scenario, scenario_path
 from simulator.serve import READY_S, serve
 from simulator.simulated_site import Site
@@ -34,8 +37,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = _parser()
     parsed = parser.parse_args(arguments)
     radios = len(getattr(parsed, "radio", None) or ())
-    if radios > MAX_RADIOS:
-        parser.error(f"{radios} radios; a board has at most {MAX_RADIOS}")
+    at_most = FRONTS[getattr(parsed, "kind", "bridge")].radios
+    if radios > at_most:
+        parser.error(f"{radios} radios; a board has at most {at_most}")
     try:
         return int(parsed.run(parsed))
     except ScenarioError as error:
@@ -94,6 +98,12 @@ def _parser() -> argparse.ArgumentParser:
         description="Boards that receive nothing but what orders inject.",
     )
     idle.add_argument("--boards", type=_boards, default=1, help="how many (default: %(default)s)")
+    idle.add_argument(
+        "--kind",
+        choices=tuple(FRONTS),
+        default="bridge",
+        help="family of devices (default: %(default)s)",
+    )
     for command, default in ((again, "868.1:12 868.3:12 868.5:12"), (idle, "921.4:9")):
         command.add_argument(
             "--radio",
@@ -176,7 +186,8 @@ def _run(arguments: argparse.Namespace) -> int:
     scenario = load_scenario(scenario_path(arguments.scenario))
     seed = scenario.seed if arguments.seed is None else arguments.seed
     radios = {plan.name: len(plan.radios) for plan in scenario.concentrators}
-    site = _site(arguments, radios, seed)
+    kinds = {plan.name: plan.kind for plan in scenario.concentrators}
+    site = _site(arguments, radios, seed, kinds)
     ledger = Ledger()
     live = LiveAir(site, scenario, seed, ledger)
     site.balance.causes = lambda: {cause.value: n for cause, n in ledger.counts().items()}
@@ -201,15 +212,20 @@ def _replay(arguments: argparse.Namespace) -> int:
         await replay(site, frames, rate=arguments.rate, silent=silent.is_set)
 
     print(f"{len(frames)} captured frames", flush=True)
-    _serve(site, arguments, _bare_files(site, "EU868", plans), play, silent.set)
+    _serve(site, arguments, _bare_files(site, "EU868", plans, "bridge"), play, silent.set)
     return 0
 
 
 def _idle(arguments: argparse.Namespace) -> int:
     plans = arguments.radio or [_radio("921.4:9")]
+    sync_word = FRONTS[arguments.kind].sync_word
+    if sync_word is not None:
+        plans = [replace(plan, sync_word=sync_word) for plan in plans]
     names = [f"board-{number + 1}" for number in range(arguments.boards)]
-    site = _site(arguments, {name: len(plans) for name in names}, arguments.seed or 0)
-    _serve(site, arguments, _bare_files(site, "AS923-2", plans), None, lambda: None)
+    radios = {name: len(plans) for name in names}
+    site = _site(arguments, radios, arguments.seed or 0, dict.fromkeys(names, arguments.kind))
+    files = _bare_files(site, "AS923-2", plans, arguments.kind)
+    _serve(site, arguments, files, None, lambda: None)
     return 0
 
 
@@ -219,15 +235,20 @@ def _scenarios(_arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _site(arguments: argparse.Namespace, radios: dict[str, int], seed: int) -> Site:
+def _site(
+    arguments: argparse.Namespace,
+    radios: dict[str, int],
+    seed: int,
+    kinds: Mapping[str, str] = MappingProxyType({}),
+) -> Site:
     directory: Path = arguments.directory.absolute()
     directory.mkdir(parents=True, exist_ok=True)
-    return Site(directory, radios, seed, arguments.baud)
+    return Site(directory, radios, seed, arguments.baud, kinds=kinds)
 
 
-def _bare_files(site: Site, region: str, plans: list[RadioPlan]) -> Callable[[], None]:
+def _bare_files(site: Site, region: str, plans: list[RadioPlan], kind: str) -> Callable[[], None]:
     def files() -> None:
-        text = bare_gateway_toml(region, site.directory, dict.fromkeys(site.radios, plans))
+        text = bare_gateway_toml(region, site.directory, dict.fromkeys(site.radios, plans), kind)
         write_private(site.directory / "gateway.toml", text)
 
     return files

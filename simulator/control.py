@@ -117,7 +117,7 @@ class ControlServer:
         return {
             "sent": self._site.balance.sent,
             "finished": self.finished,
-            "unacknowledged": sum(len(board.session.unacknowledged) for board in boards),
+            "unacknowledged": sum(len(board.unacknowledged) for board in boards),
         }
 
     def _be_silent(self, _request: Request) -> Answer:

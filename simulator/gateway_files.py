@@ -6,6 +6,7 @@ Text only: the gateway reads these files as it would read anybody's.
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from simulator.fronts.registry import FRONTS
 from simulator.scenario import RadioPlan, Scenario
 
 
@@ -19,7 +20,7 @@ def gateway_toml(scenario: Scenario, directory: Path) -> str:
     parts = [
         _head(scenario.region, directory, keys=True),
         *(
-            concentrator_toml(directory, concentrator.name, concentrator.radios)
+            concentrator_toml(directory, concentrator.name, concentrator.radios, concentrator.kind)
             for concentrator in scenario.concentrators
         ),
         "\n".join(
@@ -32,10 +33,15 @@ def gateway_toml(scenario: Scenario, directory: Path) -> str:
 
 
 def bare_gateway_toml(
-    region: str, directory: Path, concentrators: Mapping[str, Iterable[RadioPlan]]
+    region: str,
+    directory: Path,
+    concentrators: Mapping[str, Iterable[RadioPlan]],
+    kind: str = "bridge",
 ) -> str:
-    """``gateway.toml`` for concentrators whose sensors nobody knows."""
-    tables = [concentrator_toml(directory, name, radios) for name, radios in concentrators.items()]
+    """``gateway.toml`` for concentrators of one kind whose sensors nobody knows."""
+    tables = [
+        concentrator_toml(directory, name, radios, kind) for name, radios in concentrators.items()
+    ]
     return "\n".join([_head(region, directory), *tables])
 
 
@@ -56,9 +62,14 @@ def write_private(path: Path, text: str) -> None:
     path.write_text(text)
 
 
-def concentrator_toml(directory: Path, name: str, radios: Iterable[RadioPlan]) -> str:
+def concentrator_toml(
+    directory: Path, name: str, radios: Iterable[RadioPlan], kind: str = "bridge"
+) -> str:
     """A ``[[concentrator]]`` table with its radios."""
-    lines = ["[[concentrator]]", f'name = "{name}"', f'port = "{directory / name}"', ""]
+    lines = ["[[concentrator]]", f'name = "{name}"', f'port = "{directory / name}"']
+    if FRONTS[kind].driver != "bridge":
+        lines.append(f'driver = "{FRONTS[kind].driver}"')
+    lines.append("")
     for radio in radios:
         payload = "lorawan" if radio.sync_word == 0x34 else "cbor"
         lines += [

@@ -27,6 +27,10 @@ class PtyPort:
         link: path of the stable symbolic link.
         baud: line rate that paces sending; 0 = as fast as the pty takes it.
         on_written: told the event number of each frame that was wholly written to the pty.
+
+    Attributes:
+        distort: what the line does to every frame while it is set.
+        spoil_next: what it does to the next frame with an event, once.
     """
 
     def __init__(
@@ -52,6 +56,8 @@ class PtyPort:
         self.chunk = CHUNK
         self.slowdown = 1.0
         self.stalled = False
+        self.distort: Callable[[bytes], bytes] | None = None
+        self.spoil_next: Callable[[bytes], bytes] | None = None
 
     @property
     def plugged(self) -> bool:
@@ -137,7 +143,7 @@ class PtyPort:
             frame = self._pull()
             if frame is None:
                 return
-            self._pending.append((frame.data, frame.event_number))
+            self._pending.append((self._on_the_line(frame), frame.event_number))
         data, number = self._pending.popleft()
         written = self._write_some(data[: self.chunk])
         if written < len(data):
@@ -145,6 +151,13 @@ class PtyPort:
         elif number is not None:
             self._on_written(number)
         self._schedule(written)
+
+    def _on_the_line(self, frame: OutgoingFrame) -> bytes:
+        """What arrives of a frame."""
+        data = frame.data
+        if self.spoil_next is not None and frame.event_number is not None:
+            data, self.spoil_next = self.spoil_next(data), None
+        return data if self.distort is None else self.distort(data)
 
     def _write_some(self, data: bytes) -> int:
         assert self._master is not None

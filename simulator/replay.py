@@ -79,7 +79,7 @@ def _listens(radio: RadioUnit, frame: CapturedFrame) -> bool:
 
 def _crowded(site: Site) -> bool:
     return any(
-        len(concentrator.board.session.unacknowledged) > concentrator.identity.ring_capacity * _FULL
+        len(concentrator.board.unacknowledged) > concentrator.identity.ring_capacity * _FULL
         for concentrator in site.concentrators.values()
         if concentrator.board is not None
     )

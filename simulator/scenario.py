@@ -41,6 +41,9 @@ class FaultKind(StrEnum):
     GARBAGE = "garbage"  # noise on the line between frames
     STALL = "stall"  # nothing moves on the line
     SLOW_DRAIN = "slow_drain"  # the line carries a tenth of its rate
+    LOSS = "loss"  # the line swallows a byte of every tenth frame
+    DUPLICATE = "duplicate"  # the line says every frame twice
+    WEDGE = "wedge"  # the firmware hangs until the device is restarted
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +81,13 @@ class RadioPlan:
 
 @dataclass(frozen=True, slots=True)
 class Concentrator:
-    """A box of radios that share one antenna."""
+    """A box of radios that share one antenna; ``kind`` is a family of devices."""
 
     name: str
     position: Position
     antenna_gain_dbi: float
     radios: tuple[RadioPlan, ...]
+    kind: str = "bridge"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +144,8 @@ class Group:
 class Fault:
     """Something that happens to a concentrator.
 
-    ``duration_s`` 0: an unplugged board stays away until a replug, a reboot takes no time.
+    ``duration_s`` 0: an unplugged board stays away until a replug, a wedge lasts until the board
+    loses its power, a reboot takes no time.
     """
 
     at_s: float

@@ -7,10 +7,10 @@ from datetime import time
 from pathlib import Path
 
 from protocol.lora.regions import Region, UnknownRegion, region
+from simulator.fronts.registry import FRONTS
 from simulator.placement import Area, Line, Placement, Position, Rectangle, Spots
 from simulator.readings import SensorKind
 from simulator.scenario import (
-    MAX_RADIOS,
     Concentrator,
     DeviceClass,
     Fault,
@@ -30,7 +30,14 @@ SCENARIOS = Path(__file__).parent / "scenarios"
 
 _EARTH_M = 100_000  # no scenario is wider than a metropolis
 _LAST_S = 10 * 365 * 86_400
-_LASTING = {FaultKind.LINK_DROP, FaultKind.GARBAGE, FaultKind.STALL, FaultKind.SLOW_DRAIN}
+_LASTING = {
+    FaultKind.LINK_DROP,
+    FaultKind.GARBAGE,
+    FaultKind.STALL,
+    FaultKind.SLOW_DRAIN,
+    FaultKind.LOSS,
+    FaultKind.DUPLICATE,
+}
 _TAKEN_NAMES = {"state", "received"}
 _CODING_RATES = ("4/5", "4/6", "4/7", "4/8")
 _BANDWIDTHS_HZ = (125_000, 250_000, 500_000)
@@ -184,15 +191,25 @@ def _concentrator(table: Table, area: Area) -> Concentrator:
         position=_position(table, area),
         antenna_gain_dbi=table.number("antenna_gain_dbi", 2.0, -30, 30),
         radios=tuple(_radio(below) for below in table.tables("radios")),
+        kind=_kind(table),
     )
     if concentrator.name in _TAKEN_NAMES:
         table.fault("name", f'"{concentrator.name}" is a folder of the gateway beside the ports')
     if not concentrator.radios:
         table.fault("radios", "is missing; give at least one radio")
-    if len(concentrator.radios) > MAX_RADIOS:
-        table.fault("radios", f"are {len(concentrator.radios)}; a concentrator has {MAX_RADIOS}")
+    at_most = FRONTS[concentrator.kind].radios
+    if len(concentrator.radios) > at_most:
+        table.fault("radios", f"are {len(concentrator.radios)}; a concentrator has {at_most}")
     table.refuse_unknown()
     return concentrator
+
+
+def _kind(table: Table) -> str:
+    kind = table.text("kind", "bridge")
+    if kind not in FRONTS:
+        table.fault("kind", f"must be one of {', '.join(FRONTS)}")
+        return "bridge"
+    return kind
 
 
 def _position(table: Table, area: Area) -> Position:

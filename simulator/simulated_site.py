@@ -1,15 +1,15 @@
 """A running set of simulated concentrators, and the way in which frames enter their chips."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 
 from protocol.link.messages import RxEvent
 from simulator.balance import Balance, EventKey
-from simulator.board import BoardIdentity
 from simulator.concentrator import SimulatedConcentrator, TakenEvent
+from simulator.firmware import BoardIdentity
 from simulator.radio_unit import RadioUnit
 
 
@@ -58,6 +58,8 @@ class Site:
         directory: where the links are made, ``<name>`` each.
         radios: number of radios of each concentrator by name.
         baud: line rate; 0 = as fast as the ptys take it.
+        kinds: family of each device by name; a name that is not there is a bridge.
+        on_transmit: told of each frame that a device has put on the air: device, radio, payload.
         on_taken: told of each unacknowledged event that a board lost with its power.
     """
 
@@ -68,6 +70,8 @@ class Site:
     clock: SiteClock = field(default_factory=SiteClock)
     balance: Balance = field(default_factory=Balance)
     on_taken: Callable[[EventKey], None] = lambda _key: None
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    on_transmit: Callable[[str, int, bytes], None] = lambda _name, _radio, _payload: None
     concentrators: dict[str, SimulatedConcentrator] = field(init=False)
     _transmission: int = field(init=False, default=0)
     _kept: EventKey | None = field(init=False, default=None)
@@ -147,7 +151,12 @@ class Site:
             self.on_taken((name, taken.boot_id, taken.number))
 
         return SimulatedConcentrator(
-            BoardIdentity(name, blake2b(name.encode(), digest_size=8).digest(), radios),
+            BoardIdentity(
+                name,
+                blake2b(name.encode(), digest_size=8).digest(),
+                radios,
+                kind=self.kinds.get(name, "bridge"),
+            ),
             self.directory / name,
             self.seed,
             self.clock.now_us,
@@ -159,4 +168,5 @@ class Site:
                 name, boot_id, number
             ),
             on_taken=on_taken,
+            on_transmit=lambda radio, payload: self.on_transmit(name, radio, payload),
         )

@@ -49,8 +49,8 @@ def render(status: Status, elapsed_s: float) -> Any:
                 name,
                 frequency_text(radio),
                 str(radio["frames"]),
-                f"{radio['rssi_dbm']:.0f}" if heard else "-",
-                f"{radio['snr_db']:.1f}" if heard else "-",
+                "-" if radio["rssi_dbm"] is None else f"{radio['rssi_dbm']:.0f}",
+                "-" if radio["snr_db"] is None else f"{radio['snr_db']:.1f}",
                 f"{radio['last_heard_age_s']:.0f} s ago" if heard else "never",
             )
             name = ""

@@ -49,6 +49,7 @@ def line_of(frame: Frame, style: Style) -> str:
     """Number, local time, device, port, strength, radios, and what it measured."""
     radios = len(frame["receptions"])
     best = frame["receptions"][0]
+    rssi = "" if best["rssi_dbm"] is None else f"{best['rssi_dbm']:.0f} dBm"
     snr = "" if best["snr_db"] is None else f"{best['snr_db']:.1f} dB"
     port = "" if frame.get("f_port") is None else f"port {frame['f_port']}"
     cells = (
@@ -56,7 +57,7 @@ def line_of(frame: Frame, style: Style) -> str:
         _time(frame),
         printable(_sender(frame)),
         port,
-        f"{best['rssi_dbm']:.0f} dBm".rjust(_WIDTHS[4]),
+        rssi.rjust(_WIDTHS[4]),
         snr.rjust(_WIDTHS[5]),
         f"{radios} radio{'s' * (radios != 1)}",
     )

@@ -7,16 +7,12 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from drivers.registry import options_check
+from edge.config.driver_options import driver_options
 from edge.config.faults import Findings, KeyPath, nearest
 from edge.config.model import ConcentratorConfig, Config, DeviceConfig, RadioConfig
 from edge.config.reader import Reader
 from protocol.lora.regions import Region, region
-from protocol.lora.sx127x_configuration import (
-    Chip,
-    ReceiveSettings,
-    UnsupportedSettings,
-    check_receive,
-)
 from protocol.lorawan.device import DeviceMode
 from protocol.records.decoded import label_faults
 from protocol.records.decoders import UnknownDecoder, decoder
@@ -79,27 +75,25 @@ def _check_concentrator(
     if _CHANGING_PORT.fullmatch(concentrator.port):
         hint = "a link of /dev/serial/by-id stays; ls -l /dev/serial/by-id shows them"
         findings.warn((*path, "port"), f"{concentrator.port} changes with the next plug", hint)
-    for radio in concentrator.radios:
-        _check_radio(radio, place, reader)
+    faulty = _refuse_impossible(concentrator, reader)
+    for index, radio in enumerate(concentrator.radios):
+        if place is not None and index not in faulty:
+            _warn_of_region(radio, place, reader)
 
 
-def _check_radio(radio: RadioConfig, place: Region | None, reader: Reader) -> None:
-    """The chip's limits are faults; the region's are warnings: receiving is never forbidden."""
+def _refuse_impossible(concentrator: ConcentratorConfig, reader: Reader) -> set[int | None]:
+    """Note what the family of devices cannot do; returns the radios that are asked for it."""
+    faults = options_check(concentrator.driver)(driver_options(concentrator))
+    for fault in faults:
+        table = concentrator if fault.radio is None else concentrator.radios[fault.radio]
+        path = reader.path_of(table)
+        reader.findings.fault((*path, fault.key) if fault.key else path, fault.reason, fault.remedy)
+    return {fault.radio for fault in faults}
+
+
+def _warn_of_region(radio: RadioConfig, place: Region, reader: Reader) -> None:
+    """Warnings only: receiving is never forbidden."""
     path = reader.path_of(radio)
-    settings = ReceiveSettings(
-        frequency_hz=radio.frequency_hz,
-        spreading_factor=radio.spreading_factor,
-        bandwidth_hz=radio.bandwidth_hz,
-        coding_rate=radio.coding_rate,
-        sync_word=radio.sync_word,
-    )
-    try:
-        check_receive(Chip.SX1276, settings)  # the family's widest; the board tells its own
-    except UnsupportedSettings as error:
-        reader.findings.fault(path, str(error))
-        return
-    if place is None:
-        return
     if place.sub_band(radio.frequency_hz, radio.bandwidth_hz) is None:
         low_hz, high_hz = place.band_hz
         reader.findings.warn(

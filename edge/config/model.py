@@ -161,12 +161,14 @@ class ConcentratorConfig:
         "serial port; /dev/serial/by-id/... stays the same when devices are plugged in anew",
         example="/dev/serial/by-id/usb-lora-edge_concentrator_0001-if00",
     )
-    baud: int = setting(
-        "line rate, for real serial lines; USB devices ignore it",
-        default=115_200,
+    baud: int | None = setting(
+        "line rate, for real serial lines; USB devices ignore it; if not set, the family's usual"
+        " one",
+        default=None,
         unit="bit/s",
         minimum=1200,
         maximum=4_000_000,
+        example=115_200,
     )
     unique_id: str = setting(
         "identity that the board must report; empty = whatever board answers",

@@ -43,7 +43,9 @@ class UplinkReceived:
         payload: the PHY payload, 0 to 255 bytes, without the LoRa CRC.
         frequency_hz: what the radio was tuned to.
         coding_rate: as the received header says, "4/5" to "4/8".
-        rssi_dbm: packet strength after ``rssi_model``; models must not be mixed silently.
+        rssi_dbm: packet strength after ``rssi_model``; models must not be mixed silently. None
+            where the device does not tell.
+        rssi_model: the formula and the firmware behind ``rssi_dbm``, e.g. "sx127x" or "rnode".
         snr_db: None where the device does not tell.
         frequency_error_hz: positive means that our receiver is tuned high.
         received_at_us: end of the frame (RxDone) on the host's CLOCK_BOOTTIME, microseconds.
@@ -59,7 +61,7 @@ class UplinkReceived:
     spreading_factor: int
     bandwidth_hz: int
     coding_rate: str
-    rssi_dbm: float
+    rssi_dbm: float | None
     rssi_model: str
     snr_db: float | None
     frequency_error_hz: float | None

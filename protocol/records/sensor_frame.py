@@ -76,7 +76,7 @@ class Reception:
     spreading_factor: int
     bandwidth_hz: int
     coding_rate: str
-    rssi_dbm: float
+    rssi_dbm: float | None
     rssi_model: str
     snr_db: float | None
     frequency_error_hz: float | None

@@ -91,7 +91,7 @@ def _reception_members(reception: Reception) -> dict[int, object]:
         4: reception.bandwidth_hz,
         5: reception.coding_rate,
         # Type checkers let an int pass for a float, and CBOR would tell them apart.
-        6: float(reception.rssi_dbm),
+        6: _float_or_null(reception.rssi_dbm),
         7: reception.rssi_model,
         8: _float_or_null(reception.snr_db),
         9: _float_or_null(reception.frequency_error_hz),

@@ -124,7 +124,7 @@ def _reception(item: Item) -> Reception:
         spreading_factor=members.take(3, _unsigned(_UINT8)),
         bandwidth_hz=members.take(4, _unsigned(_UINT32)),
         coding_rate=members.take(5, _text),
-        rssi_dbm=members.take(6, _float),
+        rssi_dbm=members.take(6, _nullable(_float)),
         rssi_model=members.take(7, _text),
         snr_db=members.take(8, _nullable(_float)),
         frequency_error_hz=members.take(9, _nullable(_float)),

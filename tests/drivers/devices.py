@@ -1,14 +1,17 @@
-"""Simulated devices on real ptys, one per driver: what the conformance kit drives."""
+"""Simulated devices on real ptys, one family per driver: what the conformance kit drives.
+
+A family joins by one :class:`Family`: how it is simulated, which driver belongs to it, and its
+:class:`Traits`. What a family cannot do is a trait; the kit then asserts what holds instead.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic_ns
-from typing import Protocol
 
-from drivers.base import Driver, DriverOptions, RadioOptions
+from drivers.base import BoottimeUs, Driver, DriverOptions, RadioOptions
 from drivers.bridge import BridgeDriver
 from simulator.scenario import FaultKind
 from simulator.simulated_site import Arrival, Site
@@ -21,90 +24,163 @@ def boottime_us() -> int:
     return monotonic_ns() // 1000
 
 
-class Device(Protocol):
-    """A device under test and the driver that belongs to it."""
+@dataclass
+class HostClock:
+    """The host's clock; it can be made to hurry, so that a test need not wait for a deadline."""
 
-    @property
-    def port(self) -> Path: ...
+    rate: int = 1
+    _base_us: int = field(default_factory=boottime_us)
+    _shown_us: int = field(default_factory=boottime_us)
 
-    def new_driver(self) -> Driver:
-        """A driver for the device, not yet entered."""
-        ...
+    def __call__(self) -> int:
+        """CLOCK_BOOTTIME in microseconds, as the driver is to believe."""
+        return self._shown_us + (boottime_us() - self._base_us) * self.rate
 
-    async def hear(self, payload: bytes, *, crc_ok: bool = True) -> None:
-        """Let a frame arrive at the device's first radio as soon as that listens."""
-        ...
+    def hurry(self, rate: int) -> None:
+        """From now on run so many times as fast."""
+        self._shown_us, self._base_us = self(), boottime_us()
+        self.rate = rate
 
-    def put_on_line(self, data: bytes) -> None:
-        """Put bytes on the line that are no frame."""
-        ...
 
-    def waiting(self) -> int:
-        """Events that the device keeps because nobody acknowledged them."""
-        ...
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What a family of devices can and cannot do.
 
-    async def suffer(self, fault: FaultKind, duration_s: float) -> None:
-        """Let a fault happen; returns when it is over."""
-        ...
+    Attributes:
+        acknowledges: keeps each event until it is acknowledged, and numbers it: what a line loses
+            comes again, what it says twice counts once.
+        frame_check: a damaged frame on the line is recognised; else it may pass for a good one.
+        tells_bad_crc: passes on frames with a bad CRC, marked, and vouches for good ones; else it
+            keeps bad ones to itself and nothing is known of the others.
+        tells_rssi / tells_snr: whether a reception says so.
+        tells_reboot: a restart of the device is noticed on the open port; else the connection ends.
+        frequency_hz / spreading_factor: what its first radio is set to.
+        rssi_model: the label of its RSSI.
+        rssi_dbm / snr_db: what it says of a frame of -100 dBm and 5 dB, within the tolerance.
+    """
+
+    acknowledges: bool
+    frame_check: bool
+    tells_bad_crc: bool
+    tells_rssi: bool
+    tells_snr: bool
+    rssi_model: str
+    tells_reboot: bool = True
+    frequency_hz: int = 921_400_000
+    spreading_factor: int = 9
+    rssi_dbm: float = -100.0
+    rssi_tolerance_db: float = 1.0
+    snr_db: float = 5.0
+    snr_tolerance_db: float = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """How a family is driven and simulated.
+
+    Attributes:
+        kind: its name in the simulator.
+        new_driver: makes its driver.
+        options: what a configuration would say of it; its port is ignored.
+        on_air: the PHY payload by which a sensor makes the device report this payload.
+        longest_payload: bytes that the device can report of one frame.
+    """
+
+    kind: str
+    new_driver: Callable[[DriverOptions, BoottimeUs], Driver]
+    options: DriverOptions
+    traits: Traits
+    on_air: Callable[[bytes], bytes] = bytes
+    longest_payload: int = 255
 
 
 @dataclass
-class BridgeDevice:
-    """A board that speaks our own link."""
+class Device:
+    """A simulated device with power, and what a test may do to it."""
 
     site: Site
-    radios: int = 2
+    family: Family
+    clock: HostClock = field(default_factory=HostClock)
 
     @property
     def port(self) -> Path:
         return self.site.directory / "board"
 
+    @property
+    def traits(self) -> Traits:
+        return self.family.traits
+
     def options(self, **changes: object) -> DriverOptions:
         """What a configuration would say of it."""
-        values: dict[str, object] = {
-            "name": "roof",
-            "port": str(self.port),
-            "baud": 115_200,
-            "unique_id": "",
-            "radios": tuple(
-                RadioOptions(frequency_hz=921_400_000 + 200_000 * index, spreading_factor=9)
-                for index in range(self.radios)
-            ),
-        }
-        return DriverOptions(**(values | changes))  # type: ignore[arg-type]
+        values = {name: getattr(self.family.options, name) for name in DriverOptions.__slots__}
+        return DriverOptions(**(values | {"port": str(self.port)} | changes))
 
     def new_driver(self) -> Driver:
-        return BridgeDriver(self.options(), boottime_us)
+        """A driver for the device, not yet entered."""
+        return self.family.new_driver(self.options(), self.clock)
 
     async def hear(self, payload: bytes, *, crc_ok: bool = True) -> None:
+        """Let a frame arrive at the device's first radio as soon as that listens."""
         board = self.site.concentrators["board"].board
         assert board is not None
         async with asyncio.timeout(DEADLINE_S):
             # After the last register was written a chip takes some 0.3 ms to lock on the channel.
             while board.radios[0].chip.listening(board.radios[0].now_us()) is None:
                 await asyncio.sleep(0.0005)
-        arrival = Arrival(payload, rssi_dbm=-100.0, snr_db=5.0, crc_ok=crc_ok)
+        arrival = Arrival(self.family.on_air(payload), rssi_dbm=-100.0, snr_db=5.0, crc_ok=crc_ok)
         self.site.whole_frame(self.site.balance.sent, "board", board.radios[0], arrival)
         self.site.balance.sent += 1
 
     def put_on_line(self, data: bytes) -> None:
+        """Put bytes on the line that are no frame."""
         self.site.concentrators["board"].inject_garbage(data)
 
+    def spoil_next(self, how: Callable[[bytes], bytes]) -> None:
+        """Let the line change the next frame that carries a reception."""
+        self.site.concentrators["board"].port.spoil_next = how
+
     def waiting(self) -> int:
+        """Events that the device keeps because nobody acknowledged them."""
         board = self.site.concentrators["board"].board
-        return 0 if board is None else len(board.session.unacknowledged)
+        return 0 if board is None else len(board.unacknowledged)
 
     async def suffer(self, fault: FaultKind, duration_s: float) -> None:
+        """Let a fault happen; returns when it is over."""
         await self.site.concentrators["board"].suffer(fault, duration_s)
 
 
 @asynccontextmanager
-async def bridge_device(directory: Path, *, chunk: int = 512) -> AsyncIterator[BridgeDevice]:
-    """A powered board; ``chunk`` = how many bytes a write to the pty carries at most."""
-    site = Site(directory, {"board": 2}, seed=1, baud=0)
+async def powered(family: Family, directory: Path, *, chunk: int = 512) -> AsyncIterator[Device]:
+    """A device with power; ``chunk`` = how many bytes a write to the pty carries at most."""
+    radios = {"board": len(family.options.radios)}
+    site = Site(directory, radios, seed=1, baud=0, kinds={"board": family.kind})
     site.concentrators["board"].port.chunk = chunk
     site.start()
     try:
-        yield BridgeDevice(site)
+        yield Device(site, family)
     finally:
         site.stop()
+
+
+BRIDGE = Family(
+    kind="bridge",
+    new_driver=BridgeDriver,
+    options=DriverOptions(
+        name="roof",
+        port="",
+        baud=115_200,
+        unique_id="",
+        radios=(
+            RadioOptions(frequency_hz=921_400_000, spreading_factor=9),
+            RadioOptions(frequency_hz=921_600_000, spreading_factor=9),
+        ),
+    ),
+    traits=Traits(
+        acknowledges=True,
+        frame_check=True,
+        tells_bad_crc=True,
+        tells_rssi=True,
+        tells_snr=True,
+        rssi_model="sx127x",
+    ),
+)

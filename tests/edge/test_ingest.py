@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from drivers.base import Capabilities, Downlink, TxOutcome, TxResult
+from drivers.base import Capabilities, Downlink, Metadata, TxOutcome, TxResult
 from edge.content import ContentBuilder, RadioRule
 from edge.deduplication import HOLD_US, Deduplicator
 from edge.event_tracker import EventTracker
@@ -41,7 +41,14 @@ class AcknowledgingDriver:
 
     acknowledged: list[int] = field(default_factory=list)
     capabilities: Capabilities = field(
-        default_factory=lambda: Capabilities(1, True, True, False, True)
+        default_factory=lambda: Capabilities(
+            radios=1,
+            sync_words=None,
+            lorawan=True,
+            scheduled_transmit=False,
+            acknowledges=True,
+            metadata=frozenset(Metadata),
+        )
     )
 
     async def __aenter__(self) -> "AcknowledgingDriver":

@@ -35,7 +35,8 @@ from protocol.lora.register_operations import (
     RegisterWait,
     RegisterWrite,
 )
-from simulator.board import Board, BoardIdentity
+from simulator.board import Board
+from simulator.firmware import BoardIdentity
 from simulator.radio_unit import good_crc
 from tests.simulator.line_host import PROFILE
 

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from protocol.link.messages import BOARD, Reset, ResetCause, RxEvent, StatusCode
-from simulator.board import BoardIdentity
 from simulator.concentrator import SimulatedConcentrator
+from simulator.firmware import BoardIdentity
 from simulator.scenario import FaultKind
 from tests.simulator.line_host import DEADLINE_S, LineHost, now_us, until
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from simulator.board import Board
 from simulator.control import ControlServer
 from simulator.scenario import FaultKind
 from simulator.simulated_site import Site
@@ -80,7 +81,7 @@ async def test_strength_can_be_chosen(desk: Desk) -> None:
         order="inject", concentrator="pier", radio=0, payload="00", rssi_dbm=-97, snr_db=-3
     )
     board = desk.site.concentrators["pier"].board
-    assert board is not None
+    assert isinstance(board, Board)
     (event,) = board.session.unacknowledged
     assert (event.packet_rssi, event.packet_snr) == (63, 0xF4)
 

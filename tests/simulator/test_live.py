@@ -12,6 +12,7 @@ import pytest
 
 from protocol.link.messages import StatusCode
 from simulator.air import Air
+from simulator.board import Board
 from simulator.ledger import Cause, Entry, Ledger
 from simulator.live import LiveAir
 from simulator.scenario import FaultKind, Scenario
@@ -245,7 +246,7 @@ def test_a_full_ring_is_ring_overflow(tmp_path: Path) -> None:
     near |= {"within": [[10, 10], [100, 100]], "count": 30}
     run = Run(scenario(values), tmp_path).play(500)
     (board,) = [c.board for c in run.site.concentrators.values()]
-    assert board is not None
+    assert isinstance(board, Board)
     ring = board.session.unacknowledged  # damaged frames have their place there as well
     assert len(ring) == 512
     kept = sum(not event.irq_flags & 0x20 for event in ring)

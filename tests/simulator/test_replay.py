@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from protocol.link.messages import RxEvent
+from simulator.board import Board
 from simulator.capture import CapturedFrame
 from simulator.replay import replay
 from simulator.simulated_site import Site, SiteClock
@@ -43,7 +44,7 @@ def replayed(
         await replay(site, frames, rate=rate, silent=silent)
         took_s = loop_time_s() - began_s
         board = site.concentrators["roof"].board
-        assert board is not None
+        assert isinstance(board, Board)
         site.stop()
         return site, board.session.unacknowledged, took_s
 

@@ -69,7 +69,7 @@ WRONG_RECEPTION: list[tuple[int, Any]] = [
     (4, 2**32),
     (5, 45),
     (6, -97),
-    (6, None),
+    (6, "-97"),
     (7, None),
     (8, "3"),
     (9, 12),

@@ -1,0 +1,45 @@
+"""Families of simulated devices by name: ``kind = "..."`` of a scenario's concentrator.
+
+One line each; the file is imported when the first device of the family gets power.
+"""
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import cast
+
+from simulator.firmware import PowerOn
+from simulator.scenario import MAX_RADIOS
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """What is known of a family without importing it.
+
+    Attributes:
+        power_on: ``module:name`` of its :data:`~simulator.firmware.PowerOn`.
+        driver: what a gateway's configuration calls the family.
+        radios: how many a device can have.
+        baud: its usual line rate in bit/s.
+        sync_word: the only one that it can listen to; None = any.
+    """
+
+    power_on: str
+    driver: str
+    radios: int
+    baud: int
+    sync_word: int | None = None
+
+
+FRONTS: dict[str, Front] = {
+    "bridge": Front("simulator.board:power_on", driver="bridge", radios=MAX_RADIOS, baud=115_200),
+}
+
+
+def power_on(kind: str) -> PowerOn:
+    """What starts a device of this kind.
+
+    Raises:
+        KeyError: there is no such kind.
+    """
+    module_name, _, attribute = FRONTS[kind].power_on.partition(":")
+    return cast(PowerOn, getattr(import_module(module_name), attribute))
