@@ -1,0 +1,229 @@
+"""Transmissions at a time of the counter (link, section 9): accepted, sent in time, or refused.
+
+A frame starts between the asked time and :data:`WINDOW_US` after it. Whatever makes that
+impossible, at the request or in the last moment, is answered TOO_LATE, and nothing is sent.
+"""
+
+import struct
+
+import status
+from airtime import time_on_air_us
+from fields import Malformed
+from radio import (
+    FIFO,
+    FIFO_ADDR_PTR,
+    DIO_MAPPING_1,
+    IRQ_FLAGS,
+    IRQ_FLAGS_MASK,
+    OP_MODE,
+    OWNED,
+    STANDBY,
+    TRANSMITTING,
+)
+
+NOW, AT_COUNT, AFTER_EVENT = 0, 1, 2
+TRANSMIT_DONE = 0x44
+FIFO_TX_BASE, PAYLOAD_LENGTH = 0x0E, 0x22
+LOCK_PLL, SEND = 0x82, 0x83
+
+QUEUE = 4
+LEAD_US = 10_000
+"""Reception ends so long before the start: setting up takes some milliseconds."""
+
+WINDOW_US = 200
+"""So late the order to send may be given."""
+
+MAX_AHEAD_US = 60_000_000
+_REMEMBERED = 16
+
+
+def read_transmit(fields):
+    """The fields of TRANSMIT.
+
+    Raises:
+        Malformed: they break the specification.
+    """
+    transmit_id, mode, at, after = fields.u16(), fields.u8(), fields.u64(), fields.u32()
+    if mode > AFTER_EVENT:
+        raise Malformed
+    pairs = fields.raw(2 * fields.u8())
+    if any(pairs[index] > 0x7F for index in range(0, len(pairs), 2)):
+        raise Malformed
+    return transmit_id, mode, at, after, pairs, fields.short()
+
+
+class Planned:
+    """An accepted frame.
+
+    Attributes:
+        at: count at which its first symbol is to leave; ``end`` is when its last one has left.
+    """
+
+    def __init__(self, transmit_id, radio, at, end, pairs, payload):
+        self.transmit_id = transmit_id
+        self.radio = radio
+        self.at = at
+        self.end = end
+        self.pairs = pairs
+        self.payload = payload
+        self.kept = None
+        self.started = 0
+
+
+class Transmitter:
+    """The queue of all radios of the board."""
+
+    def __init__(self, counter, ring, send, meanwhile):
+        self._counter = counter
+        self._ring = ring
+        self._send = send
+        self._meanwhile = meanwhile
+        self._queue = []
+        self._on_air = []
+        self._answers = []
+
+    def request(self, radio, message):
+        """Accept or refuse a frame: status code. The same id is answered as before."""
+        for transmit_id, code in self._answers:
+            if transmit_id == message[0]:
+                return code
+        code = self._plan(radio, *message)
+        if code != status.BUSY:  # a full queue is no answer for good
+            self._answers.append((message[0], code))
+            if len(self._answers) > _REMEMBERED:
+                self._answers.pop(0)
+        return code
+
+    def _plan(self, radio, transmit_id, mode, at, after, pairs, payload):
+        if not payload:
+            return status.BAD_REQUEST
+        if radio.shadow is None or any(pairs[i] in OWNED for i in range(0, len(pairs), 2)):
+            return status.REFUSED
+        if len(self._queue) + len(self._on_air) >= QUEUE:
+            return status.BUSY
+        now = self._counter.now()
+        if mode == NOW:
+            at = now + LEAD_US
+        elif mode == AFTER_EVENT:
+            event = self._ring.body(after)
+            if event is None:
+                return status.BAD_REQUEST
+            at += struct.unpack_from("<Q", event, 7)[0]
+        if at < now + LEAD_US:
+            return status.TOO_LATE
+        if at > now + MAX_AHEAD_US:
+            return status.TOO_EARLY
+        end = at + time_on_air_us(lambda address: _value(radio, pairs, address), len(payload))
+        for other in self._queue + self._on_air:
+            if other.radio is radio and at - LEAD_US < other.end and other.at - LEAD_US < end:
+                return status.COLLISION
+        self._queue.append(Planned(transmit_id, radio, at, end, pairs, payload))
+        return status.OK
+
+    def cancel(self, transmit_id):
+        """Take a frame back that has not begun: status code."""
+        for planned in self._queue:
+            if planned.transmit_id == transmit_id:
+                self._queue.remove(planned)
+                self._tell(planned, status.REFUSED, 0)
+                return status.OK
+        busy = any(planned.transmit_id == transmit_id for planned in self._on_air)
+        return status.BUSY if busy else status.BAD_REQUEST
+
+    def forget(self, radio=None):
+        """Cancel what has not begun, of one radio or of all."""
+        self._queue = [each for each in self._queue if radio is not None and each.radio is not radio]
+        if radio is not None:
+            self._on_air = [each for each in self._on_air if each.radio is not radio]
+
+    def serve(self):
+        """Begin what is due, end what has been sent or should have been."""
+        for planned in self._on_air[:]:
+            if planned.radio.done:
+                self._end(planned)
+            elif self._counter.now() > planned.started + 2 * (planned.end - planned.at):
+                self._give_up(planned)
+        for planned in self._queue[:]:
+            if self._counter.now() >= planned.at - LEAD_US:
+                self._queue.remove(planned)
+                self._begin(planned)
+
+    def _begin(self, planned):
+        if self._counter.now() > planned.at - LEAD_US // 4:
+            self._tell(planned, status.TOO_LATE, 0)
+            return
+        radio, now = planned.radio, self._counter.now
+        if radio.done:
+            self._meanwhile()
+        self._load(planned)
+        while planned.at - now() > 1000:
+            self._meanwhile()
+        while now() < planned.at:
+            pass
+        planned.started = now()
+        if planned.started - planned.at > WINDOW_US:
+            self._restore(planned)
+            self._tell(planned, status.TOO_LATE, 0)
+            return
+        radio.chip.write(OP_MODE, SEND)
+        self._on_air.append(planned)
+
+    def _load(self, planned):
+        """Everything but the order to send; what is changed for this frame is kept."""
+        radio, pairs = planned.radio, planned.pairs
+        chip = radio.chip
+        chip.write(OP_MODE, STANDBY)
+        radio.state = TRANSMITTING
+        radio.done = False
+        changed = [pairs[index] for index in range(0, len(pairs), 2)]
+        changed += [FIFO_TX_BASE, PAYLOAD_LENGTH]
+        planned.kept = [(address, chip.read(address)) for address in changed]
+        for index in range(0, len(pairs), 2):
+            chip.write(pairs[index], pairs[index + 1])
+        chip.write(FIFO_TX_BASE, 0)
+        chip.write(FIFO_ADDR_PTR, 0)
+        chip.write_from(FIFO, planned.payload)
+        chip.write(PAYLOAD_LENGTH, len(planned.payload))
+        chip.write(DIO_MAPPING_1, 0x40)  # DIO0 TxDone
+        chip.write(IRQ_FLAGS_MASK, 0)
+        chip.write(IRQ_FLAGS, 0xFF)
+        chip.write(OP_MODE, LOCK_PLL)
+
+    def _restore(self, planned):
+        """Receive again, with all registers as they were."""
+        radio = planned.radio
+        radio.enter_standby()
+        for address, value in reversed(planned.kept):
+            radio.chip.write(address, value)
+        radio.arm()
+
+    def _end(self, planned):
+        ended = self._counter.at(planned.radio.done_tick)
+        planned.radio.transmitted += 1
+        self._on_air.remove(planned)
+        self._restore(planned)
+        self._tell(planned, status.OK, ended)
+
+    def _give_up(self, planned):
+        radio = planned.radio
+        self._on_air.remove(planned)
+        radio.faults += 1
+        radio.restart()
+        self._tell(planned, status.RADIO_FAULT, self._counter.now())
+
+    def _tell(self, planned, code, ended):
+        self._send(
+            struct.pack(
+                "<BBBHBQQ", TRANSMIT_DONE, planned.radio.index, 0,
+                planned.transmit_id, code, planned.started if ended else 0, ended,
+            )
+        )  # fmt: skip
+
+
+def _value(radio, pairs, address):
+    """What a register will hold while the frame is sent."""
+    for known in (pairs, radio.shadow):
+        for index in range(len(known) - 2, -1, -2):
+            if known[index] == address:
+                return known[index + 1]
+    return radio.chip.read(address)
