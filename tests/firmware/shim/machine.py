@@ -1,0 +1,143 @@
+"""MicroPython's machine module for the simulated board: pins and bus lead to simulated chips.
+
+Runs under MicroPython. What happens on the bus goes through pipes to the process that holds the
+chips (``tests/firmware/micropython_board.py``), each transfer with the time at which it was on the
+wire. Interrupts come from a thread, as they come from hardware: between any two byte codes.
+"""
+
+import os
+import select
+import struct
+import sys
+from binascii import unhexlify
+
+import _thread
+import utime
+
+PWRON_RESET, HARD_RESET, WDT_RESET, SOFT_RESET = 1, 2, 3, 5
+_READ, _WRITE, _RESET_PIN, _FEED, _RESTART = range(5)
+
+_to_chips = open(os.getenv("BOARD_TO_CHIPS"), "wb")
+_from_chips = open(os.getenv("BOARD_FROM_CHIPS"), "rb")
+_edges = open(os.getenv("BOARD_EDGES"), "rb")
+_selected = None
+_pins = {}
+
+
+def _tell(kind, pin, count, data=b""):
+    _to_chips.write(struct.pack("<BBHQ", kind, pin, count, utime.ticks_us()) + data)
+
+
+class Pin:
+    """A GPIO: chip selects and resets act on the chips, inputs show their DIO pins."""
+
+    IN, OUT, IRQ_RISING = 0, 1, 1
+
+    def __init__(self, number, mode=IN, value=0):
+        self.number = number
+        self.output = mode == self.OUT
+        self.level = value
+        self.handler = None
+        _pins[number] = self
+
+    def irq(self, handler, trigger, hard=False):
+        """Call on each rising edge."""
+        self.handler = handler
+
+    def __call__(self, value=None):
+        if value is None:
+            return self.level
+        self.level = value
+        SPI.bus.pin_set(self)
+        return None
+
+
+class SPI:
+    """The bus. A transfer is what happens while one chip select is low."""
+
+    bus = None
+
+    def __init__(self, number, baudrate, polarity, phase, sck, mosi, miso):
+        SPI.bus = self
+        self._select = None
+        self._written = b""
+
+    def pin_set(self, pin):
+        """A chip select or a reset pin has been set."""
+        if pin.level and pin is self._select:
+            if len(self._written) > 1:
+                _tell(_WRITE, pin.number, len(self._written), self._written)
+            self._select = None
+        elif not pin.level:
+            self._select = pin
+            self._written = b""
+            _tell(_RESET_PIN, pin.number, 0)  # nothing to a chip select
+
+    def write(self, data):
+        """Towards the selected chip."""
+        self._written += bytes(data)
+
+    def readinto(self, buffer):
+        """From the selected chip, after the address has been written."""
+        _tell(_READ, self._select.number, len(buffer), self._written)
+        self._written = b""
+        if _from_chips.readinto(buffer) != len(buffer):
+            sys.exit()  # the simulation has ended
+
+
+class WDT:
+    """The watchdog bites in the other process."""
+
+    def __init__(self, timeout):
+        self._told = 0
+        self.feed()
+
+    def feed(self):
+        """Told now and then, which is enough for 2 s."""
+        now = utime.ticks_ms()
+        if now - self._told > 50:
+            self._told = now
+            _tell(_FEED, 0, 0)
+
+
+class UART:
+    """The simulated board talks over its USB port."""
+
+
+_sleeper = select.poll()
+_sleeper.register(sys.stdin, select.POLLIN)
+
+
+def idle():
+    """Until something comes in, 1 ms at most."""
+    _sleeper.poll(1)
+
+
+def reset():
+    """The other process starts the firmware anew."""
+    _tell(_RESTART, 0, 0)
+    sys.exit()
+
+
+def reset_cause():
+    """Why this boot was."""
+    return int(os.getenv("BOARD_RESET_CAUSE"))
+
+
+def unique_id():
+    """Of the simulated board."""
+    return unhexlify(os.getenv("BOARD_UNIQUE_ID"))
+
+
+def _interrupts():
+    edge = bytearray(2)
+    while _edges.readinto(edge) == 2:
+        pin = _pins.get(edge[0])
+        if pin is None:
+            continue
+        pin.level = edge[1]
+        if edge[1] and pin.handler is not None:
+            pin.handler(pin)
+
+
+_thread.start_new_thread(_interrupts, ())
