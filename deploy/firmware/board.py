@@ -51,7 +51,7 @@ class Board:
         self._out = b""
         self._beat_at = counter.now() + _SECOND_US
         self._session = Session(
-            ring, counter, self._describe, self._read_request, self._carry_out, self._forget
+            ring, counter, self._describe, self._read_request, self._carry_out, self._end_session
         )
         self._transmitter = Transmitter(counter, ring, self._session.send, self._meanwhile)
         self._watchdog = machine.WDT(timeout=WATCHDOG_MS)
@@ -97,7 +97,7 @@ class Board:
         self._out = self._out[sent:]
         return sent > 0
 
-    def _forget(self):
+    def _end_session(self):
         self._transmitter.forget()
 
     def _describe(self, nonce):
@@ -145,7 +145,7 @@ class Board:
         if kind == REGISTERS:
             skip, operations = message
             return run(radio, operations, skip, self._meanwhile)
-        self._transmitter.forget(radio)
+        self._transmitter.stop(radio)
         code, at = radio.restart() if kind == RESET else radio.set_profile(message)
         return code, at, b""
 

@@ -130,11 +130,17 @@ class Transmitter:
         busy = any(planned.transmit_id == transmit_id for planned in self._on_air)
         return status.BUSY if busy else status.BAD_REQUEST
 
-    def forget(self, radio=None):
-        """Cancel what has not begun, of one radio or of all."""
-        self._queue = [each for each in self._queue if radio is not None and each.radio is not radio]
-        if radio is not None:
-            self._on_air = [each for each in self._on_air if each.radio is not radio]
+    def forget(self):
+        """Cancel what has not begun: its host is gone."""
+        self._queue.clear()
+
+    def stop(self, radio):
+        """Cancel all of one radio, which is about to be set up anew."""
+        for queue in (self._queue, self._on_air):
+            for planned in queue[:]:
+                if planned.radio is radio:
+                    queue.remove(planned)
+                    self._tell(planned, status.REFUSED, 0)
 
     def serve(self):
         """Begin what is due, end what has been sent or should have been."""
@@ -209,7 +215,7 @@ class Transmitter:
         self._on_air.remove(planned)
         radio.faults += 1
         radio.restart()
-        self._tell(planned, status.RADIO_FAULT, self._counter.now())
+        self._tell(planned, status.RADIO_FAULT, 0)
 
     def _tell(self, planned, code, ended):
         self._send(

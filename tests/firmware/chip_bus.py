@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from simulator.sx127x import Sx127x
+from simulator.sx127x_modem import Transmitting
 
 FIRMWARE = Path(__file__).parents[2] / "deploy" / "firmware"
 _HEADER = struct.Struct("<BBHQ")  # kind, pin, count, time in us
 READ, WRITE, RESET_PIN, FEED, RESTART = range(5)
-_IRQ_FLAGS, _RX_DONE = 0x12, 0x40
 
 
 class ChipUnit:
@@ -62,7 +62,8 @@ class ChipBus:
     Attributes:
         fed_us: when the watchdog was fed last.
         wants_restart: the firmware has called ``machine.reset``.
-        sent: what the chips were told to send: chip, and when the order was on the wire.
+        lose_edges: the firmware is not told of edges.
+        sent: all that the chips have put on the air: chip, and what it sent.
     """
 
     def __init__(self, radios: int, clock_us: Callable[[], int]) -> None:
@@ -74,6 +75,8 @@ class ChipBus:
         self.units = [ChipUnit(clock_us, self._edge_of(index)) for index in range(radios)]
         self.fed_us = clock_us()
         self.wants_restart = False
+        self.lose_edges = False
+        self.sent: list[tuple[int, Transmitting]] = []
         self._pending = b""
         self._requests, self._replies, self._edges = -1, -1, -1
 
@@ -106,17 +109,21 @@ class ChipBus:
                 unit = self.units[self._by_reset[pin]]
                 unit.chip.reset(unit.at(time_us))
         else:
-            unit = self.units[self._by_select[pin]]
+            index = self._by_select[pin]
+            unit = self.units[index]
             address = data[0] & 0x7F
             if kind == READ:
                 os.write(self._replies, unit.chip.read(address, count, unit.at(time_us)))
             else:
                 unit.chip.write(address, data[1:], unit.at(time_us))
+                sending = unit.chip.transmitting()
+                if sending is not None and (index, sending) not in self.sent[-4:]:
+                    self.sent.append((index, sending))
 
     def _edge_of(self, index: int) -> Callable[[int, bool], None]:
         def on_edge(dio: int, level: bool) -> None:
             pin = self._dio_pins[index].get(dio)
-            if pin is not None and self._edges >= 0:
+            if pin is not None and self._edges >= 0 and not (level and self.lose_edges):
                 os.write(self._edges, bytes((pin, level)))
 
         return on_edge

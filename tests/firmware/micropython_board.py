@@ -124,6 +124,10 @@ class MicroPythonBoard:
         """The loop stands still, until the watchdog bites."""
         self.process.send_signal(signal.SIGSTOP)
 
+    def go_on(self) -> None:
+        """It was only a pause."""
+        self.process.send_signal(signal.SIGCONT)
+
     def stop(self) -> None:
         """Take the power away from the microcontroller."""
         if self._process is None:
