@@ -1,7 +1,9 @@
 """Transmissions at a time of the counter (link, section 9): accepted, sent in time, or refused.
 
-A frame starts between the asked time and :data:`WINDOW_US` after it. Whatever makes that
-impossible, at the request or in the last moment, is answered TOO_LATE, and nothing is sent.
+A frame starts between the asked time and :data:`WINDOW_US` after it. What makes that impossible,
+at the request or in the last moment, is answered TOO_LATE, and nothing is sent. Should something
+hold the board up in the very moment of the order, then the clock shows it right after the order, and
+the frame is cut off in its preamble, so that nobody takes it for one.
 """
 
 import struct
@@ -28,10 +30,15 @@ LOCK_PLL, SEND = 0x82, 0x83
 
 QUEUE = 4
 LEAD_US = 10_000
+"""So long before its start a frame is taken in hand."""
+
+LEAVE_US = 5_000
 """Reception ends so long before the start: setting up takes some milliseconds."""
 
-WINDOW_US = 200
-"""So late the order to send may be given."""
+WINDOW_US = 500
+"""So late a frame may start. The order is given in the first part of it or not at all."""
+
+_ORDER_US = 200
 
 MAX_AHEAD_US = 60_000_000
 _REMEMBERED = 16
@@ -56,12 +63,14 @@ class Planned:
     """An accepted frame.
 
     Attributes:
+        timed: it is to start at ``at``, and not merely soon.
         at: count at which its first symbol is to leave; ``end`` is when its last one has left.
     """
 
-    def __init__(self, transmit_id, radio, at, end, pairs, payload):
+    def __init__(self, transmit_id, radio, timed, at, end, pairs, payload):
         self.transmit_id = transmit_id
         self.radio = radio
+        self.timed = timed
         self.at = at
         self.end = end
         self.pairs = pairs
@@ -117,7 +126,7 @@ class Transmitter:
         for other in self._queue + self._on_air:
             if other.radio is radio and at - LEAD_US < other.end and other.at - LEAD_US < end:
                 return status.COLLISION
-        self._queue.append(Planned(transmit_id, radio, at, end, pairs, payload))
+        self._queue.append(Planned(transmit_id, radio, mode != NOW, at, end, pairs, payload))
         return status.OK
 
     def cancel(self, transmit_id):
@@ -155,35 +164,48 @@ class Transmitter:
                 self._begin(planned)
 
     def _begin(self, planned):
-        if self._counter.now() > planned.at - LEAD_US // 4:
+        radio, now = planned.radio, self._counter.now
+        if planned.timed and now() > planned.at:
             self._tell(planned, status.TOO_LATE, 0)
             return
-        radio, now = planned.radio, self._counter.now
-        if radio.done:
-            self._meanwhile()
+        changed = [planned.pairs[index] for index in range(0, len(planned.pairs), 2)]
+        changed += [FIFO_TX_BASE, PAYLOAD_LENGTH]
+        planned.kept = [(address, radio.chip.read(address)) for address in changed]
+        self._wait_until(planned, LEAVE_US)
+        self._meanwhile()  # a packet that is there already is not given up
         self._load(planned)
-        while planned.at - now() > 1000:
-            self._meanwhile()
-        while now() < planned.at:
+        self._wait_until(planned, 1000)
+        while planned.timed and now() < planned.at:
             pass
-        planned.started = now()
-        if planned.started - planned.at > WINDOW_US:
+        if self._order(planned):
+            self._on_air.append(planned)
+        else:
             self._restore(planned)
             self._tell(planned, status.TOO_LATE, 0)
-            return
-        radio.chip.write(OP_MODE, SEND)
-        self._on_air.append(planned)
+
+    def _wait_until(self, planned, before_us):
+        while planned.timed and planned.at - self._counter.now() > before_us:
+            self._meanwhile()
+
+    def _order(self, planned):
+        """Give the order to send; False if that was not in the window."""
+        now = self._counter.now
+        planned.started = now()
+        if planned.timed and planned.started - planned.at > _ORDER_US:
+            return False
+        planned.radio.chip.write(OP_MODE, SEND)
+        if planned.timed and now() - planned.at > WINDOW_US:
+            planned.radio.chip.write(OP_MODE, STANDBY)
+            return False
+        return True
 
     def _load(self, planned):
-        """Everything but the order to send; what is changed for this frame is kept."""
+        """Everything but the order to send. Nothing is read, so that it takes no time."""
         radio, pairs = planned.radio, planned.pairs
         chip = radio.chip
         chip.write(OP_MODE, STANDBY)
         radio.state = TRANSMITTING
         radio.done = False
-        changed = [pairs[index] for index in range(0, len(pairs), 2)]
-        changed += [FIFO_TX_BASE, PAYLOAD_LENGTH]
-        planned.kept = [(address, chip.read(address)) for address in changed]
         for index in range(0, len(pairs), 2):
             chip.write(pairs[index], pairs[index + 1])
         chip.write(FIFO_TX_BASE, 0)

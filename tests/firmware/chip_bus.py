@@ -62,8 +62,8 @@ class ChipBus:
     Attributes:
         fed_us: when the watchdog was fed last.
         wants_restart: the firmware has called ``machine.reset``.
-        lose_edges: the firmware is not told of edges.
-        sent: all that the chips have put on the air: chip, and what it sent.
+        lose_edges: pins change, and no interrupt comes of it.
+        sent: what the chips have sent to its end: chip, and transmission.
     """
 
     def __init__(self, radios: int, clock_us: Callable[[], int]) -> None:
@@ -77,6 +77,7 @@ class ChipBus:
         self.wants_restart = False
         self.lose_edges = False
         self.sent: list[tuple[int, Transmitting]] = []
+        self._on_air: dict[int, Transmitting | None] = {}
         self._pending = b""
         self._requests, self._replies, self._edges = -1, -1, -1
 
@@ -116,15 +117,17 @@ class ChipBus:
                 os.write(self._replies, unit.chip.read(address, count, unit.at(time_us)))
             else:
                 unit.chip.write(address, data[1:], unit.at(time_us))
-                sending = unit.chip.transmitting()
-                if sending is not None and (index, sending) not in self.sent[-4:]:
-                    self.sent.append((index, sending))
+                self._on_air[index] = unit.chip.transmitting()
 
     def _edge_of(self, index: int) -> Callable[[int, bool], None]:
         def on_edge(dio: int, level: bool) -> None:
+            sending = self._on_air.get(index)
+            if dio == 0 and level and sending is not None:
+                self._on_air[index] = None
+                self.sent.append((index, sending))
             pin = self._dio_pins[index].get(dio)
-            if pin is not None and self._edges >= 0 and not (level and self.lose_edges):
-                os.write(self._edges, bytes((pin, level)))
+            if pin is not None and self._edges >= 0:
+                os.write(self._edges, bytes((pin, level | self.lose_edges << 1)))
 
         return on_edge
 

@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -100,7 +101,8 @@ class MicroPythonBoard:
         """Hand bytes to the firmware's standard input."""
         for body in self._to_board.feed(data):
             self._note(body)
-        os.write(_handle(self.process.stdin).fileno(), data)
+        with suppress(BrokenPipeError):  # it has died; its errors say why
+            os.write(_handle(self.process.stdin).fileno(), data)
 
     def next_frame(self, now_us: int) -> OutgoingFrame | None:
         """What the firmware has said, frame by frame."""

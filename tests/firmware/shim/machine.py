@@ -61,17 +61,20 @@ class SPI:
         SPI.bus = self
         self._select = None
         self._written = b""
+        self._has_read = False
 
     def pin_set(self, pin):
-        """A chip select or a reset pin has been set."""
-        if pin.level and pin is self._select:
-            if len(self._written) > 1:
-                _tell(_WRITE, pin.number, len(self._written), self._written)
-            self._select = None
-        elif not pin.level:
+        """A chip select or a reset pin has been set; a pulse without a transfer is a reset."""
+        if not pin.level:
             self._select = pin
             self._written = b""
-            _tell(_RESET_PIN, pin.number, 0)  # nothing to a chip select
+            self._has_read = False
+        elif pin is self._select:
+            if self._written:
+                _tell(_WRITE, pin.number, len(self._written), self._written)
+            elif not self._has_read:
+                _tell(_RESET_PIN, pin.number, 0)
+            self._select = None
 
     def write(self, data):
         """Towards the selected chip."""
@@ -81,6 +84,7 @@ class SPI:
         """From the selected chip, after the address has been written."""
         _tell(_READ, self._select.number, len(buffer), self._written)
         self._written = b""
+        self._has_read = True
         if _from_chips.readinto(buffer) != len(buffer):
             sys.exit()  # the simulation has ended
 
@@ -135,8 +139,8 @@ def _interrupts():
         pin = _pins.get(edge[0])
         if pin is None:
             continue
-        pin.level = edge[1]
-        if edge[1] and pin.handler is not None:
+        pin.level = edge[1] & 1
+        if edge[1] == 1 and pin.handler is not None:  # bit 1: the interrupt is lost
             pin.handler(pin)
 
 
