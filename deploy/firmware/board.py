@@ -5,6 +5,7 @@ from time import sleep_ms
 
 import machine
 import status
+from fields import Malformed
 from register_lists import read_operations, read_pairs, run
 from session import (
     BOARD_HELLO,
@@ -18,8 +19,6 @@ from session import (
     Session,
 )
 from transmitter import QUEUE, Transmitter, read_transmit
-
-from fields import Malformed
 
 FIRMWARE = b"lora-edge-micropython 1.0"
 MAX_REQUESTS = 4

@@ -73,8 +73,8 @@ def main():
 if __name__ == "__main__":
     try:
         main()
-    except Exception as error:  # noqa: BLE001 - nobody is there to look; the ring's loss is noticed
-        if sys.platform == "linux":
+    except Exception as error:  # nobody is there to look: begin anew, and keep what it was
+        if sys.platform == "linux":  # under test somebody is
             raise
         with open("error.txt", "w") as file:
             sys.print_exception(error, file)

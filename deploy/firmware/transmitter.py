@@ -2,8 +2,8 @@
 
 A frame starts between the asked time and :data:`WINDOW_US` after it. What makes that impossible,
 at the request or in the last moment, is answered TOO_LATE, and nothing is sent. Should something
-hold the board up in the very moment of the order, then the clock shows it right after the order, and
-the frame is cut off in its preamble, so that nobody takes it for one.
+hold the board up in the very moment of the order, the clock shows it right afterwards, and the
+frame is cut off in its preamble, so that nobody takes it for one.
 """
 
 import struct
@@ -12,9 +12,9 @@ import status
 from airtime import time_on_air_us
 from fields import Malformed
 from radio import (
+    DIO_MAPPING_1,
     FIFO,
     FIFO_ADDR_PTR,
-    DIO_MAPPING_1,
     IRQ_FLAGS,
     IRQ_FLAGS_MASK,
     OP_MODE,
@@ -118,15 +118,25 @@ class Transmitter:
             if event is None:
                 return status.BAD_REQUEST
             at += struct.unpack_from("<Q", event, 7)[0]
-        if at < now + LEAD_US:
+        length_us = time_on_air_us(lambda address: _value(radio, pairs, address), len(payload))
+        code = self._see_time(radio, at, at + length_us)
+        if code == status.OK:
+            timed = mode != NOW
+            self._queue.append(
+                Planned(transmit_id, radio, timed, at, at + length_us, pairs, payload)
+            )
+        return code
+
+    def _see_time(self, radio, at, end):
+        """Whether a radio can send from one count to another: status code."""
+        now = self._counter.now()
+        if at < now + LEAD_US // 2:
             return status.TOO_LATE
         if at > now + MAX_AHEAD_US:
             return status.TOO_EARLY
-        end = at + time_on_air_us(lambda address: _value(radio, pairs, address), len(payload))
         for other in self._queue + self._on_air:
             if other.radio is radio and at - LEAD_US < other.end and other.at - LEAD_US < end:
                 return status.COLLISION
-        self._queue.append(Planned(transmit_id, radio, mode != NOW, at, end, pairs, payload))
         return status.OK
 
     def cancel(self, transmit_id):

@@ -162,7 +162,7 @@ class MicroPythonBoard:
         theirs = (requests_end, replies_end, edges_end)
         self._pipes = [requests, replies, edges]
         self._held = b""
-        self._log = tempfile.TemporaryFile()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the process ends
         self._process = subprocess.Popen(
             [program, "-X", f"heapsize={HEAP}", "main.py"],
             cwd=FIRMWARE,

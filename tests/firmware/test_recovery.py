@@ -140,4 +140,6 @@ async def test_register_lists_do_what_the_specification_says(
     assert await host.ask(owned, 0) == Status(StatusCode.REFUSED, len(PROFILE))
     unwritable = ReceiveProfile((*PROFILE, (0x42, 0x13)))
     assert await host.ask(unwritable, 0) == Status(StatusCode.RADIO_FAULT, len(PROFILE))
-    await until(lambda: host.heartbeats() and host.heartbeats()[-1].radios[0].state == RadioState.FAULT)
+    await until(
+        lambda: host.heartbeats() and host.heartbeats()[-1].radios[0].state == RadioState.FAULT
+    )

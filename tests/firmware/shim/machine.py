@@ -5,13 +5,13 @@ chips (``tests/firmware/micropython_board.py``), each transfer with the time at 
 wire. Interrupts come from a thread, as they come from hardware: between any two byte codes.
 """
 
+import _thread
 import os
 import select
 import struct
 import sys
 from binascii import unhexlify
 
-import _thread
 import utime
 
 PWRON_RESET, HARD_RESET, WDT_RESET, SOFT_RESET = 1, 2, 3, 5
