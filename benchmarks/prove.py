@@ -94,6 +94,11 @@ STEPS = (
     Step(
         "fuzzing and properties, 10 x", "SCALE=10 pytest -q tests/protocol --timeout 7200", _PYTEST
     ),
+    Step(
+        "reference firmware under MicroPython: 10,000 frames on two radios, 200 timed transmissions",
+        "SCALE=10 pytest -q -s tests/firmware --timeout 7200",
+        _PYTEST + "|frames on|transmissions at|free of",
+    ),
     Step("memory, start-up, latency", "python -m benchmarks.gateway", r"^(floor|ready|mem| +\d)"),
 )
 

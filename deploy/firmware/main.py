@@ -70,12 +70,23 @@ def main():
     board.run()
 
 
-if __name__ == "__main__":
-    try:
-        main()
-    except Exception as error:  # nobody is there to look: begin anew, and keep what it was
-        if sys.platform == "linux":  # under test somebody is
-            raise
+def wants_maintenance():
+    """Whether somebody holds the board at its prompt, to change its files."""
+    return not machine.Pin(pins.MAINTENANCE, machine.Pin.IN, machine.Pin.PULL_UP)()
+
+
+def keep(error):
+    """Write the first error down for who comes to look; a flash does not bear one a second."""
+    if "error.txt" not in os.listdir():
         with open("error.txt", "w") as file:
             sys.print_exception(error, file)
+
+
+if __name__ == "__main__" and not wants_maintenance():
+    try:
+        main()
+    except Exception as error:  # begin anew: another boot id tells the host what is gone
+        if sys.platform == "linux":  # under test somebody is there to look
+            raise
+        keep(error)
         machine.reset()

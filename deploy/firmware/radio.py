@@ -33,6 +33,7 @@ class Radio:
     Attributes:
         shadow: address, value, address, value ... of the receive profile; None = not managed.
         state: as the heartbeat has it.
+        version: RegVersion, 0x12 where a chip is.
         done: an edge on DIO0 has not been looked at yet; ``done_tick`` is its time.
     """
 
@@ -51,11 +52,11 @@ class Radio:
         # From RegFifoRxCurrentAddr to RegModemConfig2 in one burst: 0x10 to 0x1E.
         self._status = bytearray(15)
         self._three = bytearray(3)
+        chip.restart()
+        self.version = chip.read(VERSION)
         options = {"hard": True} if hard else {}
         dio0.irq(handler=self._on_dio0, trigger=Pin.IRQ_RISING, **options)
         dio3.irq(handler=self._on_dio3, trigger=Pin.IRQ_RISING, **options)
-        chip.restart()
-        self.version = chip.read(VERSION)
 
     def _on_dio0(self, _pin):
         self.done_tick = ticks_us()

@@ -20,23 +20,33 @@ _READ, _WRITE, _RESET_PIN, _FEED, _RESTART = range(5)
 _to_chips = open(os.getenv("BOARD_TO_CHIPS"), "wb")
 _from_chips = open(os.getenv("BOARD_FROM_CHIPS"), "rb")
 _edges = open(os.getenv("BOARD_EDGES"), "rb")
-_selected = None
+_untold = b""
 _pins = {}
 
 
-def _tell(kind, pin, count, data=b""):
-    _to_chips.write(struct.pack("<BBHQ", kind, pin, count, utime.ticks_us()) + data)
+def _note(kind, pin, count, data=b""):
+    global _untold  # noqa: PLW0603
+    _untold += struct.pack("<BBHQ", kind, pin, count, utime.ticks_us()) + data
+    if len(_untold) > 2000:  # half of what a pipe takes at once
+        _tell()
+
+
+def _tell():
+    """Several transfers at once: to wake the other process up at each would hold this one up."""
+    global _untold  # noqa: PLW0603
+    if _untold:
+        _to_chips.write(_untold)
+        _untold = b""
 
 
 class Pin:
     """A GPIO: chip selects and resets act on the chips, inputs show their DIO pins."""
 
-    IN, OUT, IRQ_RISING = 0, 1, 1
+    IN, OUT, PULL_UP, IRQ_RISING = 0, 1, 1, 1
 
-    def __init__(self, number, mode=IN, value=0):
+    def __init__(self, number, mode=IN, pull=None, value=0):
         self.number = number
-        self.output = mode == self.OUT
-        self.level = value
+        self.level = value if pull is None else 1
         self.handler = None
         _pins[number] = self
 
@@ -71,9 +81,9 @@ class SPI:
             self._has_read = False
         elif pin is self._select:
             if self._written:
-                _tell(_WRITE, pin.number, len(self._written), self._written)
+                _note(_WRITE, pin.number, len(self._written), self._written)
             elif not self._has_read:
-                _tell(_RESET_PIN, pin.number, 0)
+                _note(_RESET_PIN, pin.number, 0)
             self._select = None
 
     def write(self, data):
@@ -82,7 +92,8 @@ class SPI:
 
     def readinto(self, buffer):
         """From the selected chip, after the address has been written."""
-        _tell(_READ, self._select.number, len(buffer), self._written)
+        _note(_READ, self._select.number, len(buffer), self._written)
+        _tell()
         self._written = b""
         self._has_read = True
         if _from_chips.readinto(buffer) != len(buffer):
@@ -101,7 +112,8 @@ class WDT:
         now = utime.ticks_ms()
         if now - self._told > 50:
             self._told = now
-            _tell(_FEED, 0, 0)
+            _note(_FEED, 0, 0)
+        _tell()
 
 
 class UART:
@@ -114,12 +126,14 @@ _sleeper.register(sys.stdin, select.POLLIN)
 
 def idle():
     """Until something comes in, 1 ms at most."""
+    _tell()
     _sleeper.poll(1)
 
 
 def reset():
     """The other process starts the firmware anew."""
-    _tell(_RESTART, 0, 0)
+    _note(_RESTART, 0, 0)
+    _tell()
     sys.exit()
 
 
