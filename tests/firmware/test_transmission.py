@@ -18,8 +18,11 @@ from protocol.link.messages import (
     TransmitMode,
 )
 from tests.firmware.devices import FirmwareDevice, firmware_device
+from tests.firmware.micropython_board import needs_micropython
 from tests.scale import SCALE
 from tests.simulator.line_host import LineHost, until
+
+pytestmark = needs_micropython
 
 WINDOW_US = 500
 EARLY_US = 200
