@@ -65,6 +65,7 @@ class Planned:
     Attributes:
         timed: it is to start at ``at``, and not merely soon.
         at: count at which its first symbol is to leave; ``end`` is when its last one has left.
+        wanted: the host that asked for it is still there to hear of it.
     """
 
     def __init__(self, transmit_id, radio, timed, at, end, pairs, payload):
@@ -77,6 +78,7 @@ class Planned:
         self.payload = payload
         self.kept = None
         self.started = 0
+        self.wanted = True
 
 
 class Transmitter:
@@ -150,8 +152,11 @@ class Transmitter:
         return status.BUSY if busy else status.BAD_REQUEST
 
     def forget(self):
-        """Cancel what has not begun: its host is gone."""
+        """Cancel what has not begun, and its host's ids: the next host counts from 1 as well."""
         self._queue.clear()
+        self._answers.clear()
+        for planned in self._on_air:
+            planned.wanted = False
 
     def stop(self, radio):
         """Cancel all of one radio, which is about to be set up anew."""
@@ -250,6 +255,8 @@ class Transmitter:
         self._tell(planned, status.RADIO_FAULT, 0)
 
     def _tell(self, planned, code, ended):
+        if not planned.wanted:
+            return
         self._send(
             struct.pack(
                 "<BBBHBQQ", TRANSMIT_DONE, planned.radio.index, 0,
