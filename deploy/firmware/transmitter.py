@@ -7,6 +7,7 @@ frame is cut off in its preamble, so that nobody takes it for one.
 """
 
 import struct
+from time import ticks_us
 
 import status
 from airtime import time_on_air_us
@@ -25,6 +26,7 @@ from radio import (
 
 NOW, AT_COUNT, AFTER_EVENT = 0, 1, 2
 TRANSMIT_DONE = 0x44
+TX_DONE = 0x08  # in RegIrqFlags
 FIFO_TX_BASE, PAYLOAD_LENGTH = 0x0E, 0x22
 LOCK_PLL, SEND = 0x82, 0x83
 
@@ -121,24 +123,23 @@ class Transmitter:
                 return status.BAD_REQUEST
             at += struct.unpack_from("<Q", event, 7)[0]
         length_us = time_on_air_us(lambda address: _value(radio, pairs, address), len(payload))
-        code = self._see_time(radio, at, at + length_us)
+        planned = Planned(transmit_id, radio, mode != NOW, at, at + length_us, pairs, payload)
+        code = self._see_time(planned)
         if code == status.OK:
-            timed = mode != NOW
-            self._queue.append(
-                Planned(transmit_id, radio, timed, at, at + length_us, pairs, payload)
-            )
+            self._queue.append(planned)
         return code
 
-    def _see_time(self, radio, at, end):
-        """Whether a radio can send from one count to another: status code."""
-        now = self._counter.now()
+    def _see_time(self, planned):
+        """Whether there is time for a frame: status code."""
+        now, at = self._counter.now(), planned.at
         if at < now + LEAD_US // 2:
             return status.TOO_LATE
         if at > now + MAX_AHEAD_US:
             return status.TOO_EARLY
-        for other in self._queue + self._on_air:
-            if other.radio is radio and at - LEAD_US < other.end and other.at - LEAD_US < end:
-                return status.COLLISION
+        if any(_overlap(planned, other) for other in self._queue + self._on_air):
+            return status.COLLISION
+        if any(_hinder(planned, other) for other in self._queue):
+            return status.COLLISION
         return status.OK
 
     def cancel(self, transmit_id):
@@ -169,9 +170,11 @@ class Transmitter:
     def serve(self):
         """Begin what is due, end what has been sent or should have been."""
         for planned in self._on_air[:]:
-            if planned.radio.done:
+            passed_us = self._counter.now() - planned.started
+            length_us = planned.end - planned.at
+            if (planned.radio.done or passed_us >= length_us) and self._has_ended(planned):
                 self._end(planned)
-            elif self._counter.now() > planned.started + 2 * (planned.end - planned.at):
+            elif passed_us > 2 * length_us:
                 self._give_up(planned)
         for planned in self._queue[:]:
             if self._counter.now() >= planned.at - LEAD_US:
@@ -240,6 +243,16 @@ class Transmitter:
             radio.chip.write(address, value)
         radio.arm()
 
+    def _has_ended(self, planned):
+        """Ask the chip: an edge may be a late one of a reception, or may have been missed."""
+        radio = planned.radio
+        if not radio.chip.read(IRQ_FLAGS) & TX_DONE:
+            radio.done = False
+            return False
+        if not radio.done:
+            radio.done_tick = ticks_us()
+        return True
+
     def _end(self, planned):
         ended = self._counter.at(planned.radio.done_tick)
         planned.radio.transmitted += 1
@@ -272,3 +285,15 @@ def _value(radio, pairs, address):
             if known[index] == address:
                 return known[index + 1]
     return radio.chip.read(address)
+
+
+def _overlap(one, other):
+    """Whether one radio would have to send both at a time."""
+    return (
+        one.radio is other.radio and one.at - LEAD_US < other.end and other.at - LEAD_US < one.end
+    )
+
+
+def _hinder(one, other):
+    """Whether two starts, of any radios, are so close that the board could meet only one."""
+    return (one.timed or other.timed) and abs(one.at - other.at) < LEAD_US

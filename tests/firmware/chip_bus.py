@@ -100,6 +100,11 @@ class ChipBus:
             data, self._pending = self._pending[_HEADER.size : end], self._pending[end:]
             self._carry_out(kind, pin, count, time_us, data)
 
+    def disturb(self, radio: int) -> None:
+        """An edge on DIO0 that the chip knows nothing of: a late interrupt, or noise."""
+        pin = self._dio_pins[radio][0]
+        os.write(self._edges, bytes((pin, 1, pin, 0)))
+
     def _carry_out(self, kind: int, pin: int, count: int, time_us: int, data: bytes) -> None:
         if kind == FEED:
             self.fed_us = self._clock_us()

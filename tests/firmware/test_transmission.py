@@ -31,6 +31,7 @@ EARLY_US = 200
 FRAMES = 20 * SCALE
 OVERLAY = ((0x33, 0x26), (0x3B, 0x19), (0x1E, 0x70))  # inverted IQ, no CRC: a downlink
 NAME = b"downlink"
+OK = StatusCode.OK
 
 
 @pytest.fixture
@@ -171,7 +172,7 @@ async def test_what_cannot_be_accepted_is_refused(device: FirmwareDevice, host: 
     assert await code(transmit(1, after, 1_000_000, number)) is StatusCode.OK
     assert await code(transmit(2, after, 1_010_000, number)) is StatusCode.COLLISION
     assert await code(transmit(3, after, 990_000, number)) is StatusCode.COLLISION
-    assert await code(transmit(4, after, 1_000_000, number), 1) is StatusCode.OK
+    assert await code(transmit(4, after, 1_020_000, number), 1) is StatusCode.OK
     assert await code(transmit(5, after, 3_600_000_000, number)) is StatusCode.TOO_EARLY
     assert await code(transmit(6, after, 1_000_000, number + 9)) is StatusCode.BAD_REQUEST
     assert await code(transmit(7, TransmitMode.AT_COUNT, count_us)) is StatusCode.TOO_LATE
@@ -245,3 +246,53 @@ async def test_a_session_that_ends_takes_its_frames_with_it(device: FirmwareDevi
     finally:
         second.close()
     assert device.board().bus.sent == []
+
+
+async def test_what_is_accepted_for_several_radios_is_sent(
+    device: FirmwareDevice, host: LineHost
+) -> None:
+    """Starts that the board could not meet are refused at once, while the host can still choose."""
+    number, count_us, _ = await event_of(device, host)
+    after = TransmitMode.AFTER_EVENT
+    asked_us = {1: (0, 300_000), 2: (1, 300_000), 3: (1, 309_000), 4: (1, 320_000)}
+    codes = {
+        transmit_id: (await host.ask(transmit(transmit_id, after, at, number), radio)).code
+        for transmit_id, (radio, at) in asked_us.items()
+    }
+    assert codes == {
+        1: StatusCode.OK,
+        2: StatusCode.COLLISION,
+        3: StatusCode.COLLISION,
+        4: StatusCode.OK,
+    }
+    await until(partial(_has_told, host, 2), "TRANSMIT_DONE")
+    for told in done(host):
+        if told.code is StatusCode.OK:  # else the machine was busy elsewhere
+            _, delay_us = asked_us[told.transmit_id]
+            assert 0 <= told.started_us - (count_us + delay_us) <= WINDOW_US
+    sent = [told for told in done(host) if told.code is StatusCode.OK]
+    assert len(device.board().bus.sent) == len(sent)
+
+
+async def test_the_end_of_a_frame_is_what_the_chip_says(
+    device: FirmwareDevice, host: LineHost
+) -> None:
+    """Neither an edge too many cuts it off, nor does one too few make a fault of it."""
+    bus = device.board().bus
+    chip = device.board().units[0].chip
+    assert (await host.ask(Transmit(1, TransmitMode.NOW, 0, 0, (), bytes(255)), 0)).code is OK
+    await until(lambda: chip.transmitting() is not None, "the frame on the air")
+    bus.disturb(0)
+    await until(partial(_has_told, host, 1), "TRANSMIT_DONE")
+    assert len(bus.sent) == 1
+    frame = bus.sent[0][1]
+    assert done(host)[0].ended_us - done(host)[0].started_us >= frame.end_us - frame.start_us
+
+    bus.lose_edges = True
+    assert (await host.ask(transmit(2, TransmitMode.NOW), 0)).code is OK
+    await until(partial(_has_told, host, 2), "TRANSMIT_DONE")
+    bus.lose_edges = False
+    assert [told.code for told in done(host)] == [OK, OK]
+    assert len(bus.sent) == 2
+    await device.hear_on(0, b"and hears on")
+    await until(lambda: b"and hears on" in host.payloads())
