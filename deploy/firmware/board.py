@@ -1,11 +1,12 @@
 """The board: one loop that looks after line, radios, transmissions, heartbeat and watchdog."""
 
 import struct
-from time import sleep_ms
+from time import sleep_ms, ticks_diff
 
 import machine
 import status
 from fields import Malformed
+from radio import RECEIVING
 from register_lists import read_operations, read_pairs, run
 from session import (
     BOARD_HELLO,
@@ -66,6 +67,8 @@ class Board:
 
     def turn(self):
         """Everything once; takes a few milliseconds at most."""
+        for radio in self._radios:
+            radio.look()
         self._meanwhile()
         now = self._counter.now()
         data = self._line.read()
@@ -81,9 +84,20 @@ class Board:
     def _meanwhile(self):
         """What may not wait for anything: packets that a next one would overwrite."""
         self._watchdog.feed()
+        radio = self._first_done()
+        while radio is not None:
+            radio.take(self._ring)
+            radio = self._first_done()
+
+    def _first_done(self):
+        """The radio whose packet ended first, since events are numbered in that order; or None."""
+        first = None
         for radio in self._radios:
-            if radio.done and radio.state == 1:
-                radio.take(self._ring)
+            if not radio.done or radio.state != RECEIVING:
+                continue
+            if first is None or ticks_diff(radio.done_tick, first.done_tick) < 0:
+                first = radio
+        return first
 
     def _talk(self):
         """Put the next bytes on the line; False if there are none."""

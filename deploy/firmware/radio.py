@@ -121,8 +121,7 @@ class Radio:
     def scrub(self):
         """Compare the chip with its shadow; the register that differs, or None.
 
-        A chip that has lost itself is armed again. An edge that was missed is made up for: its
-        packet is read, with the present as its time.
+        A chip that has lost itself is armed again.
         """
         if self.shadow is None or self.state == TRANSMITTING:
             return None
@@ -131,9 +130,15 @@ class Radio:
             self.faults += 1
             self.chip.restart()
             self.arm()
-        elif self._dio0() and not self.done:
-            self._on_dio0(self._dio0)
         return register
+
+    def look(self):
+        """Make up for an edge that was missed: DIO0 stays high, and would never rise again.
+
+        The pin comes before the flag: an interrupt in between then finds its edge told already.
+        """
+        if self.state == RECEIVING and self._dio0() and not self.done:
+            self._on_dio0(self._dio0)
 
     def _difference(self):
         if self.chip.read(VERSION) != SX127X:

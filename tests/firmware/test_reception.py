@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from protocol.lora.events import LinkState, UplinkReceived
+from simulator.simulated_site import Arrival
 from tests.drivers.conformance import Listener
 from tests.firmware.devices import FirmwareDevice, firmware_device
 from tests.firmware.micropython_board import needs_micropython
@@ -112,6 +113,35 @@ async def test_a_full_ring_drops_the_new_and_counts_it(device: FirmwareDevice) -
         assert (await listener.until_payload(b"room again"))[-1].payload == b"room again"
         heartbeat = await listener.heartbeat()
     assert heartbeat.ring_overflow == 4
+
+
+async def test_events_are_numbered_in_the_order_of_their_times(device: FirmwareDevice) -> None:
+    """Whichever radio heard first, also when several packets wait for the loop."""
+    site, board = device.site, device.board()
+    async with device.new_driver() as driver:
+        listener = Listener(driver)
+        await listener.state(LinkState.UP)
+        board.wedge()
+        for radio, payload in ((1, b"first"), (0, b"second")):
+            arrival = Arrival(payload, rssi_dbm=-100.0, snr_db=5.0, crc_ok=True)
+            site.whole_frame(0, "board", board.radios[radio], arrival)
+        board.go_on()
+        heard = await listener.uplinks(2)
+    assert [event.payload for event in heard] == [b"first", b"second"]
+    assert [_number(event) for event in heard] == [1, 2]
+
+
+async def test_a_packet_whose_edge_was_missed_is_dated_too(device: FirmwareDevice) -> None:
+    """The loop looks at the pin itself, so that not a second goes by until the next scrub."""
+    device.board().bus.lose_edges = True
+    async with device.new_driver() as driver:
+        listener = Listener(driver)
+        await listener.state(LinkState.UP)
+        for number in range(5):
+            ended_us = await device.hear_on(0, numbered(0, number))
+            event = (await listener.uplinks(number + 1))[-1]
+            assert event.payload == numbered(0, number)
+            assert abs(event.received_at_us - ended_us) < BOUND_US
 
 
 def _number(event: UplinkReceived) -> int:
