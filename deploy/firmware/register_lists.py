@@ -9,6 +9,8 @@ from radio import FIFO, OWNED
 
 READ, WRITE, MODIFY, WAIT = 0, 1, 2, 3
 _MAX_DATA = MAX_BODY - 5
+_MAX_WAIT_MS = 500
+"""Of all waits of a list. Meanwhile the line, heartbeat and transmissions stand still."""
 
 
 def read_pairs(fields):
@@ -54,7 +56,8 @@ def run(radio, operations, skip_if_receiving, meanwhile):
         meanwhile: called while a wait lasts; serves the other radios and the watchdog.
     """
     wanted = sum(each[2] for each in operations if each[0] == READ)
-    if wanted > _MAX_DATA:
+    waits_ms = sum(each[4] for each in operations if each[0] == WAIT)
+    if wanted > _MAX_DATA or waits_ms > _MAX_WAIT_MS:
         return status.BAD_REQUEST, 0, b""
     managed = radio.shadow is not None
     if skip_if_receiving and managed and not radio.idle():
@@ -89,11 +92,14 @@ def _run_one(chip, operation, data, meanwhile):
 def _wait(chip, operation, meanwhile):
     _, address, mask, value, timeout_ms = operation
     start = ticks_us()
-    while chip.read(address) & mask != value & mask:
-        if ticks_diff(ticks_us(), start) > timeout_ms * 1000:
+    while True:
+        # First the clock: the last look is after the end, however long the board was held up.
+        over = ticks_diff(ticks_us(), start) > timeout_ms * 1000
+        if chip.read(address) & mask == value & mask:
+            return True
+        if over:
             return False
         meanwhile()
-    return True
 
 
 def _writes_owned(operation):

@@ -89,6 +89,28 @@ micropython.heap_unlock()
 print(radio.done)
 """
 
+HELD_UP = """
+from time import sleep_ms
+import machine_without_chips
+import register_lists
+
+class Chip:
+    looks = 0
+    def read(self, address):
+        self.looks += 1
+        if self.looks == 1:
+            sleep_ms(30)
+            return 0
+        return {ready}
+
+class Radio:
+    chip = Chip()
+    shadow = None
+
+wait = (register_lists.WAIT, 0x3B, 0x20, 0x20, 20)
+print(register_lists.run(Radio(), [wait], False, lambda: None)[0], Radio.chip.looks)
+"""
+
 MACHINE_WITHOUT_CHIPS = """
 import sys
 class Pin:
@@ -177,6 +199,13 @@ def test_hostile_bytes_cost_nothing(tmp_path: Path) -> None:
     # Its machine module stands for a chip that is not asked.
     script = "import machine_without_chips\n" + script
     assert run(script, path=tmp_path) == [f"{FUZZ // 50} True"]
+
+
+def test_a_wait_looks_once_more_when_it_is_over(tmp_path: Path) -> None:
+    """A board that was held up does not call a chip too slow that was ready long ago."""
+    _without_chips(tmp_path)
+    assert run(HELD_UP.format(ready=0x20), path=tmp_path) == ["0 2"]  # OK
+    assert run(HELD_UP.format(ready=0x00), path=tmp_path) == ["3 2"]  # WAIT_TIMEOUT
 
 
 def test_interrupts_take_no_memory(tmp_path: Path) -> None:

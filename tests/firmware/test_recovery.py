@@ -131,6 +131,7 @@ async def test_register_lists_do_what_the_specification_says(
     assert await run(RegisterWait(0x42, 0xFF, 0x13, 20)) == Status(StatusCode.WAIT_TIMEOUT, 0)
     assert await run(RegisterWait(0x42, 0xFF, 0x12, 20)) == Status(StatusCode.OK)
     assert await run(*[RegisterRead(0x02, 255)] * 5) == Status(StatusCode.BAD_REQUEST)
+    assert await run(*[RegisterWait(0x42, 0xFF, 0x13, 251)] * 2) == Status(StatusCode.BAD_REQUEST)
     assert await run(VERSION, radio=2) == Status(StatusCode.BAD_REQUEST)
     assert await run(VERSION, radio=BOARD) == Status(StatusCode.BAD_REQUEST)
     unit = device.board().units[0]
