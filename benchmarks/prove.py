@@ -99,6 +99,11 @@ STEPS = (
         "SCALE=10 pytest -q -s tests/firmware --timeout 7200",
         _PYTEST + "|frames on|transmissions at|free of",
     ),
+    Step(
+        "10^6 hostile inputs for each decoder of other people's firmware",
+        "SCALE=100 pytest -q tests/protocol/dialects --timeout 7200",
+        _PYTEST,
+    ),
     Step("memory, start-up, latency", "python -m benchmarks.gateway", r"^(floor|ready|mem| +\d)"),
 )
 

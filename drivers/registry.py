@@ -24,6 +24,7 @@ class Family:
 
 DRIVERS: dict[str, Family] = {
     "bridge": Family("drivers.bridge:BridgeDriver", "drivers.bridge_setup:check_options", 115_200),
+    "rnode": Family("drivers.rnode:RNodeDriver", "drivers.rnode_options:check_options", 115_200),
 }
 
 

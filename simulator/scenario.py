@@ -99,6 +99,8 @@ class Group:
         jitter: share of the period, 0 to below 1, by which a packet may come late.
         frequencies_hz: each packet takes one of them at random.
         power_dbm: EIRP.
+        header: what stands before the reading of a sensor without LoRaWAN, because the firmware of
+            its receiver takes it for its own (RNode: one byte with its lowest bit clear).
     """
 
     name: str
@@ -117,6 +119,7 @@ class Group:
     device_class: DeviceClass
     placement: Placement
     height_m: float
+    header: bytes = b""
 
     @property
     def sync_word(self) -> int:
@@ -126,7 +129,8 @@ class Group:
     @property
     def longest_payload_bytes(self) -> int:
         """Of the PHY payload."""
-        overhead = LORAWAN_OVERHEAD_BYTES if self.payload is PayloadKind.LORAWAN else 0
+        lorawan = self.payload is PayloadKind.LORAWAN
+        overhead = LORAWAN_OVERHEAD_BYTES if lorawan else len(self.header)
         return MAX_READING_BYTES[self.kind] + overhead
 
     def time_on_air_us(self, payload_length: int) -> int:

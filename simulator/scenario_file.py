@@ -28,6 +28,7 @@ from simulator.toml_table import Table
 SCENARIOS = Path(__file__).parent / "scenarios"
 """The scenarios that come with the simulator."""
 
+_LONGEST_HEADER = 16
 _EARTH_M = 100_000  # no scenario is wider than a metropolis
 _LAST_S = 10 * 365 * 86_400
 _LASTING = {
@@ -197,9 +198,13 @@ def _concentrator(table: Table, area: Area) -> Concentrator:
         table.fault("name", f'"{concentrator.name}" is a folder of the gateway beside the ports')
     if not concentrator.radios:
         table.fault("radios", "is missing; give at least one radio")
-    at_most = FRONTS[concentrator.kind].radios
+    front = FRONTS[concentrator.kind]
+    at_most, sync_word = front.radios, front.sync_word
     if len(concentrator.radios) > at_most:
         table.fault("radios", f"are {len(concentrator.radios)}; a concentrator has {at_most}")
+    if sync_word is not None and any(r.sync_word != sync_word for r in concentrator.radios):
+        kind = concentrator.kind
+        table.fault("radios", f"of kind {kind} must have sync_word = 0x{sync_word:02x}")
     table.refuse_unknown()
     return concentrator
 
@@ -268,12 +273,27 @@ def _group(table: Table, plan: Region | None) -> Group:
         device_class=table.choice("class", DeviceClass.TELEMETRY, DeviceClass),
         placement=placement,
         height_m=table.number("height_m", 2.0, 0, 1000),
+        header=_header(table),
     )
+    if group.header and group.payload is PayloadKind.LORAWAN:
+        table.fault("header", "is for sensors without LoRaWAN")
     table.refuse_unknown()
     if plan is not None and table.sound:
         for key, text in group_faults(group, plan):
             table.fault(key, text)
     return group
+
+
+def _header(table: Table) -> bytes:
+    text = table.text("header", "")
+    try:
+        header = bytes.fromhex(text)
+    except ValueError:
+        header = bytes(_LONGEST_HEADER + 1)
+    if len(header) > _LONGEST_HEADER:
+        table.fault("header", f"must be up to {_LONGEST_HEADER} bytes in hexadecimal digits")
+        return b""
+    return header
 
 
 def _coding_rate(table: Table) -> str:

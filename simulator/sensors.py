@@ -125,7 +125,7 @@ class Sensor:
         )
         plaintext = cbor2.dumps(reading(self.group.kind, moment))
         if keys is None:
-            return plaintext
+            return self.group.header + plaintext
         return build_data_up(
             dev_addr=keys.dev_addr,
             f_cnt=number,

@@ -158,6 +158,7 @@ class Board:
         if kind == REGISTERS:
             skip, operations = message
             return run(radio, operations, skip, self._meanwhile)
+        self._meanwhile()  # a packet that has come in under the old profile is not given up
         self._transmitter.stop(radio)
         code, at = radio.restart() if kind == RESET else radio.set_profile(message)
         return code, at, b""

@@ -13,7 +13,8 @@ from line import UartLine, UsbLine
 from radio import Radio
 from ring import Ring
 
-_CAUSES = (("PWRON_RESET", 1), ("WDT_RESET", 3), ("SOFT_RESET", 4), ("HARD_RESET", 5))
+# A "hard" reset is the pin on one chip and a restart by software on another: that stays unknown.
+_CAUSES = (("PWRON_RESET", 1), ("WDT_RESET", 3), ("SOFT_RESET", 4))
 
 
 def reset_cause():

@@ -40,7 +40,8 @@ class UplinkReceived:
     Attributes:
         concentrator: configured name of the concentrator.
         radio: index of the radio on that concentrator.
-        payload: the PHY payload, 0 to 255 bytes, without the LoRa CRC.
+        payload: the PHY payload, 0 to 255 bytes, without the LoRa CRC; up to 508 bytes from
+            devices that join two packets.
         frequency_hz: what the radio was tuned to.
         coding_rate: as the received header says, "4/5" to "4/8".
         rssi_dbm: packet strength after ``rssi_model``; models must not be mixed silently. None
@@ -96,11 +97,15 @@ class LinkState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ConcentratorStateChanged:
-    """A concentrator came up (configured, all radios receiving) or went away."""
+    """A concentrator came up (configured, all radios receiving) or went away.
+
+    ``identity`` is what the device says it is, in hexadecimal; "" where it does not tell.
+    """
 
     concentrator: str
     state: LinkState
     detail: str
+    identity: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,10 @@ class SensorFrameError(ValueError):
     """Bytes, JSON or text that are no sensor frame of the version that we know."""
 
 
+MAX_PHY_PAYLOAD = 508
+"""Bytes. A LoRa packet carries 255; RNode firmware joins two packets of 254 bytes and a header."""
+
+
 def uplink_id(phy_payload: bytes) -> bytes:
     """16 bytes that correlate receptions of the same PHY payload (BLAKE2b, RFC 7693, unkeyed).
 

@@ -32,6 +32,11 @@ class Front:
 
 FRONTS: dict[str, Front] = {
     "bridge": Front("simulator.board:power_on", driver="bridge", radios=MAX_RADIOS, baud=115_200),
+    "rnode": Front("simulator.fronts.rnode:power_on", "rnode", 1, 115_200, sync_word=0x12),
+    "rnode-avr": Front("simulator.fronts.rnode:power_on_avr", "rnode", 1, 115_200, sync_word=0x12),
+    "rnode-ce": Front(
+        "simulator.fronts.rnode:power_on_community", "rnode", 4, 115_200, sync_word=0x12
+    ),
 }
 
 

@@ -259,7 +259,8 @@ async def test_a_byte_lost_on_the_line_costs_one_frame_at_most(
     if device.traits.acknowledges:
         assert arrived(received) == sent
     else:
-        assert is_within([*sent[:5], *sent[6:]], arrived(received))
+        others = ([*sent[:one], *sent[one + 1 :]] for one in range(len(sent)))
+        assert any(is_within(rest, arrived(received)) for rest in others)
         assert len(received) <= len(sent)
 
 

@@ -160,11 +160,16 @@ class Boards:
 
 @contextmanager
 def boards(
-    directory: Path, *, count: int = 1, radios: tuple[str, ...] = ("921.4:9",)
+    directory: Path,
+    *,
+    count: int = 1,
+    radios: tuple[str, ...] = ("921.4:9",),
+    kind: str = "bridge",
 ) -> Iterator[Boards]:
-    """Idle boards on ptys, and a gateway.toml beside them."""
+    """Idle devices of one kind on ptys, and a gateway.toml beside them."""
     command = [sys.executable, "-m", "simulator", "idle", "--directory", str(directory)]
     command += ["--boards", str(count), "--gateway-files", "--baud", "0"]
+    command += ["--kind", kind]
     for radio in radios:
         command += ["--radio", radio]
     process = Process(command, directory / "simulator.log")

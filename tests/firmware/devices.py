@@ -52,9 +52,11 @@ class FirmwareDevice(Device):
 
 
 @asynccontextmanager
-async def firmware_device(directory: Path, *, chunk: int = 512) -> AsyncIterator[FirmwareDevice]:
+async def firmware_device(
+    directory: Path, *, radios: int = 2, chunk: int = 512
+) -> AsyncIterator[FirmwareDevice]:
     """A board with power; nothing of it is left afterwards."""
-    site = Site(directory, {"board": 2}, seed=1, baud=0, kinds={"board": KIND})
+    site = Site(directory, {"board": radios}, seed=1, baud=0, kinds={"board": KIND})
     site.concentrators["board"].port.chunk = chunk
     site.start()
     device = FirmwareDevice(site, FAMILY)

@@ -5,6 +5,7 @@ Its line leads to the same pty as every simulated device's, its bus to the same 
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -80,6 +81,7 @@ class MicroPythonBoard:
         self._to_board, self._from_board = FrameDecoder(), FrameDecoder()
         self.errors = ""
         self._log: IO[bytes] | None = None
+        self._flash: tempfile.TemporaryDirectory[str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._pipes: list[int] = []
         self._start(boot.reset_cause)
@@ -153,6 +155,7 @@ class MicroPythonBoard:
         with _handle(self._log) as log:
             log.seek(0)
             self.errors += log.read().decode()
+        _handle(self._flash).cleanup()
         running.remove(self)
 
     def _restart(self, cause: ResetCause) -> None:
@@ -170,10 +173,12 @@ class MicroPythonBoard:
         theirs = (requests_end, replies_end, edges_end)
         self._pipes = [requests, replies, edges]
         self._held = b""
+        self._flash = tempfile.TemporaryDirectory()
+        _copy_firmware(Path(self._flash.name), self._boot.identity.radios)
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the process ends
         self._process = subprocess.Popen(
             [program, "-X", f"heapsize={HEAP}", "main.py"],
-            cwd=FIRMWARE,
+            cwd=self._flash.name,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -181,7 +186,7 @@ class MicroPythonBoard:
             bufsize=0,
             env={
                 **os.environ,
-                "MICROPYPATH": f"{SHIM}:{FIRMWARE}:.frozen",
+                "MICROPYPATH": f"{SHIM}:.frozen",
                 "BOARD_TO_CHIPS": f"/proc/self/fd/{requests_end}",
                 "BOARD_FROM_CHIPS": f"/proc/self/fd/{replies_end}",
                 "BOARD_EDGES": f"/proc/self/fd/{edges_end}",
@@ -234,6 +239,18 @@ class MicroPythonBoard:
         return message.number
 
 
-def _handle(stream: IO[bytes] | None) -> Any:
-    assert stream is not None
-    return stream
+def _copy_firmware(directory: Path, radios: int) -> None:
+    """The firmware's files, with the number of radios as its README says to set it."""
+    for file in FIRMWARE.glob("*.py"):
+        text = file.read_text()
+        if file.name == "pins.py":
+            text, changed = re.subn(
+                r"^FITTED = \d$", f"FITTED = {radios}", text, flags=re.MULTILINE
+            )
+            assert changed == 1
+        (directory / file.name).write_text(text)
+
+
+def _handle(resource: Any | None) -> Any:
+    assert resource is not None
+    return resource

@@ -12,6 +12,7 @@ from tests.drivers.conformance import Listener
 from tests.firmware.devices import FirmwareDevice, firmware_device
 from tests.firmware.micropython_board import needs_micropython
 from tests.scale import SCALE
+from tests.simulator.line_host import LineHost, until
 
 pytestmark = needs_micropython
 
@@ -90,6 +91,24 @@ async def test_the_ring_is_replayed_after_a_host_crash(device: FirmwareDevice) -
     by_number = {_number(event): event.payload for event in (*before, *last)}
     assert list(by_number.values()) == sent
     assert list(by_number) == list(range(1, 61))
+
+
+@pytest.mark.parametrize("radios", [1, 4])
+async def test_as_many_radios_as_are_fitted(tmp_path: Path, radios: int) -> None:
+    """From one to four, all at once."""
+    async with firmware_device(tmp_path, radios=radios) as device:
+        host = LineHost(device.port)
+        try:
+            await host.set_up(radios=radios)
+            sent = [numbered(number % radios, number) for number in range(40)]
+            for payload in sent:
+                await device.hear_on(payload[0], payload)
+            await until(lambda: len(host.payloads()) == len(sent))
+        finally:
+            host.close()
+    # Each radio has its own order; between radios an edge may be looked at a little later.
+    assert sorted(host.payloads()) == sorted(sent)
+    assert len(host.opened()[0].hello.radios) == radios
 
 
 async def test_a_full_ring_drops_the_new_and_counts_it(device: FirmwareDevice) -> None:

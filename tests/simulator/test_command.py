@@ -102,14 +102,14 @@ def test_wrong_usage_is_told_and_is_2(
 def test_scenarios_lists_what_is_built_in(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["scenarios"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["da-nang", "one"]
+    assert [line.split()[0] for line in lines] == ["da-nang", "devices", "one"]
     assert "304 sensors, 2 concentrators with 3 radios" in lines[0]
 
 
 def test_an_unknown_scenario_is_2_and_names_the_known(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "atlantis"]) == 2
     assert capsys.readouterr().err == (
-        "simulate: atlantis: no such file, and no such scenario; known: da-nang, one\n"
+        "simulate: atlantis: no such file, and no such scenario; known: da-nang, devices, one\n"
     )
 
 

@@ -399,3 +399,45 @@ async def test_a_host_that_does_not_read_gets_everything_later(roof: Roof) -> No
 async def test_heartbeats_come_by_themselves(roof: Roof) -> None:
     async with host_at(roof) as host:
         await until(lambda: len(host.heartbeats()) >= 2)
+
+
+async def test_a_wedged_board_says_nothing_until_it_is_restarted(roof: Roof) -> None:
+    """Its chips go on receiving, and nobody reads them."""
+    boot_id = roof.boot_id
+    async with host_at(roof) as host:
+        await roof.concentrator.suffer(FaultKind.WEDGE, 0)
+        roof.hear(b"unread")
+        roof.concentrator.kick()
+        await asyncio.sleep(0.05)
+        assert host.payloads() == []
+        assert roof.boot_id == boot_id
+        await roof.concentrator.suffer(FaultKind.REBOOT, 0)
+    assert roof.boot_id != boot_id
+    async with host_at(roof) as host:
+        roof.hear(b"read")
+        await until(lambda: host.payloads() == [b"read"])
+
+
+async def test_a_wedge_with_a_duration_ends_in_a_restart(roof: Roof) -> None:
+    """As if by a watchdog."""
+    boot_id = roof.boot_id
+    await roof.concentrator.suffer(FaultKind.WEDGE, 0.02)
+    assert roof.boot_id != boot_id
+
+
+@pytest.mark.parametrize("kind", [FaultKind.LOSS, FaultKind.DUPLICATE])
+async def test_what_the_line_does_to_frames_is_mended_by_the_link(
+    roof: Roof, kind: FaultKind
+) -> None:
+    """While it lasts and afterwards: each event once."""
+    sent = [bytes([0, number]) * 9 for number in range(40)]
+    async with host_at(roof) as host:
+        lasting = asyncio.create_task(roof.concentrator.suffer(kind, 0.5))
+        await asyncio.sleep(0)
+        assert roof.concentrator.port.distort is not None
+        for payload in sent:
+            roof.hear(payload)
+        await until(lambda: len(roof.acknowledged) == len(sent))
+        await lasting
+        assert roof.concentrator.port.distort is None
+    assert list(dict.fromkeys(host.payloads())) == sent

@@ -62,7 +62,7 @@ def test_what_comes_with_the_simulator() -> None:
 
 
 def test_a_wrong_name_says_which_exist(tmp_path: Path) -> None:
-    with pytest.raises(ScenarioError, match=r"hanoi: no such .* da-nang, one"):
+    with pytest.raises(ScenarioError, match=r"hanoi: no such .* da-nang, devices, one"):
         scenario_path("hanoi")
     own = tmp_path / "own.toml"
     own.write_text(WARD_TOML)
@@ -121,6 +121,10 @@ def test_every_fault_is_listed_at_once() -> None:
         (("concentrator", 0, "height"), 3, 'concentrator.roof.height: unknown key; did you mean "'),
         (("concentrator", 0, "name"), "state", 'concentrator.state.name: "state" is a folder of'),
         (("concentrator", 0, "y_m"), "north", "concentrator.roof.y_m: must be a number from"),
+        (("concentrator", 0, "kind"), "rnod", "concentrator.roof.kind: must be one of bridge, rno"),
+        (("concentrator", 0, "kind"), "rnode", "concentrator.roof.radios: of kind rnode must have"),
+        (("group", 0, "header"), "70", "group.river.header: is for sensors without LoRaWAN"),
+        (("group", 2, "header"), "7", "group.beach.header: must be up to 16 bytes in hexadecimal"),
         (("fault",), [{"at_s": 1, "kind": "reboot", "concentrator": "rof"}], "fault[1].concentr"),
     ],
 )  # fmt: skip
@@ -254,3 +258,12 @@ def test_damaged_documents_load_or_are_refused(
         faults = ()
         assert list(scenario.sensors())
     assert all(": " in fault for fault in faults)
+
+
+def test_a_private_sensor_may_send_a_header_for_its_receivers_firmware() -> None:
+    """It counts as time on air, and stands before the reading."""
+    with_header, without = (
+        build_scenario(changed(("group", 2, "header"), header)).groups[2] for header in ("70", "")
+    )
+    assert with_header.header == b"\x70"
+    assert with_header.longest_payload_bytes == without.longest_payload_bytes + 1

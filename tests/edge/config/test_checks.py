@@ -4,6 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from drivers.registry import DRIVERS
+from edge.config.driver_options import driver_options
+from edge.config.faults import ConfigError
 from tests.edge.config.texts import FULL, MINIMAL, lines, load, warnings
 
 RADIO = """\
@@ -185,3 +188,43 @@ def test_warnings_are_kept_beside_faults() -> None:
     assert config.devices[0].decoder == "none"
 
     assert any("latitude" in line for line in lines(f"{MINIMAL}latitude = 91\nlongitude = 1\n"))
+
+
+RNODE = """\
+[[concentrator]]
+name = "pier"
+driver = "rnode"
+port = "/dev/ttyAMA0"
+[[concentrator.radio]]
+frequency_hz = 921_400_000
+spreading_factor = 9
+sync_word = 0x12
+payload = "cbor"
+"""
+
+
+def test_a_private_radio_on_an_rnode_is_fine() -> None:
+    assert "rnode" in {c.driver for c in load(MINIMAL + UPSTREAM + RNODE).config.concentrators}
+
+
+def test_what_a_family_cannot_do_is_a_fault_with_its_line_and_what_would_work() -> None:
+    """Without a port: the configuration may be checked on another machine."""
+    text = MINIMAL + UPSTREAM + RNODE.replace("0x12", "0x34").replace('"cbor"', '"lorawan"')
+    with pytest.raises(ConfigError) as caught:
+        load(text)
+    faults = [str(fault) for fault in caught.value.faults]
+    assert len(faults) == 2
+    assert faults[0].startswith("gateway.toml:14: concentrator.pier.radio[0].sync_word: an RNode")
+    assert faults[1].startswith("gateway.toml:15: concentrator.pier.radio[0].payload: an RNode")
+    assert all("0x12" in fault for fault in faults)
+    assert 'driver = "bridge"' in faults[1]
+
+
+def test_without_a_line_rate_it_is_the_familys() -> None:
+    for family in DRIVERS:
+        text = RNODE.replace('"rnode"', f'"{family}"')
+        usual, given = (
+            driver_options(load(MINIMAL + UPSTREAM + board).config.concentrators[0]).baud
+            for board in (text, text.replace("port =", "baud = 9600\nport ="))
+        )
+        assert (usual, given) == (DRIVERS[family].baud, 9600)

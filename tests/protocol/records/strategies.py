@@ -58,7 +58,7 @@ content = st.builds(
     boot_id=st.binary(min_size=16, max_size=16),
     received_boottime_us=st.integers(-(2**63) + 1, 2**63 - 1),
     receptions=st.lists(reception, min_size=1, max_size=3).map(tuple),
-    phy_payload=st.binary(max_size=255),
+    phy_payload=st.binary(max_size=255) | st.binary(min_size=508, max_size=508),
     frame_class=st.sampled_from(FrameClass),
     device=st.none() | text,
     message_type=st.none() | text,
