@@ -95,6 +95,11 @@ STEPS = (
         "fuzzing and properties, 10 x", "SCALE=10 pytest -q tests/protocol --timeout 7200", _PYTEST
     ),
     Step(
+        "firmware under MicroPython: 10,000 frames on two radios, 200 timed transmissions",
+        "SCALE=10 pytest -q -s tests/firmware --timeout 7200",
+        _PYTEST + "|frames on|transmissions at|free of",
+    ),
+    Step(
         "10^6 hostile inputs for each decoder of other people's firmware",
         "SCALE=100 pytest -q tests/protocol/dialects --timeout 7200",
         _PYTEST,

@@ -1,0 +1,12 @@
+"""Codes of a STATUS and a TRANSMIT_DONE (link, section 8)."""
+
+OK = 0
+SKIPPED = 1
+REFUSED = 2
+WAIT_TIMEOUT = 3
+BAD_REQUEST = 4
+BUSY = 5
+TOO_LATE = 6
+TOO_EARLY = 7
+COLLISION = 8
+RADIO_FAULT = 10

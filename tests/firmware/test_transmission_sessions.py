@@ -1,0 +1,70 @@
+"""Whose transmission is it: hosts come and go, and each counts its ids from 1."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from protocol.link.host_session import NoticeReceived
+from protocol.link.messages import StatusCode, Transmit, TransmitDone, TransmitMode
+from tests.firmware.devices import FirmwareDevice, firmware_device
+from tests.simulator.line_host import LineHost, until
+
+LONG = Transmit(1, TransmitMode.NOW, 0, 0, ((0x1E, 0x94),), bytes(255))
+"""At SF9 it takes 1.3 s."""
+
+
+@pytest.fixture
+async def device(tmp_path: Path) -> AsyncIterator[FirmwareDevice]:
+    """A board with two radios."""
+    async with firmware_device(tmp_path) as running:
+        yield running
+
+
+def now(transmit_id: int, payload: bytes) -> Transmit:
+    """A frame to send at once."""
+    return Transmit(transmit_id, TransmitMode.NOW, 0, 0, (), payload)
+
+
+def done(host: LineHost) -> list[tuple[int, StatusCode]]:
+    """What the board has said of transmissions."""
+    notices = [event.notice for event in host.heard if isinstance(event, NoticeReceived)]
+    return [(told.transmit_id, told.code) for told in notices if isinstance(told, TransmitDone)]
+
+
+async def test_an_id_of_an_earlier_host_is_free_again(device: FirmwareDevice) -> None:
+    """A host that was started anew gets its own frame sent, not the answer to another one's."""
+    sent = device.board().bus.sent
+    for payload in (b"of the first host", b"of the second host"):
+        host = LineHost(device.port)
+        try:
+            await host.set_up(radios=1)
+            assert (await host.ask(now(1, payload), 0)).code is StatusCode.OK
+            await until(lambda: done(host) == [(1, StatusCode.OK)], "TRANSMIT_DONE")
+        finally:
+            host.close()
+        assert sent[-1][1].payload == payload
+    assert len(sent) == 2
+
+
+async def test_a_host_hears_nothing_of_frames_that_it_did_not_ask_for(
+    device: FirmwareDevice,
+) -> None:
+    """A frame that is on the air while hosts change is sent to its end, without a word."""
+    first = LineHost(device.port)
+    try:
+        await first.set_up(radios=1)
+        assert (await first.ask(LONG, 0)).code is StatusCode.OK
+    finally:
+        first.close()
+    second = LineHost(device.port)
+    try:
+        sent = device.board().bus.sent
+        await until(lambda: second.session.open, "a session")
+        assert sent == []
+        await until(lambda: sent, "the end of the frame")
+        known = len(second.heartbeats())
+        await until(lambda: len(second.heartbeats()) > known + 1, "heartbeats behind it")
+        assert done(second) == []
+    finally:
+        second.close()
