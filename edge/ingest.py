@@ -30,6 +30,7 @@ from protocol.lora.events import (
     RadioEvent,
     UplinkReceived,
 )
+from protocol.lora.phy import MAX_PAYLOAD_LENGTH
 from protocol.records.sensor_frame import Verified
 
 logger = logging.getLogger(__name__)
@@ -141,6 +142,8 @@ class Ingest:
     def _drop_reason(self, event: UplinkReceived) -> DropReason | None:
         if not event.payload:
             return DropReason.TOO_SHORT
+        if len(event.payload) > MAX_PAYLOAD_LENGTH:
+            return DropReason.CORRUPT  # no radio has heard that; it cannot be stored either
         if self.builder.rule(event).any_crc:
             return None
         return _CRC_DROPS.get(event.crc_status)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from protocol.lora.events import CrcStatus
+from protocol.lora.phy import MAX_PAYLOAD_LENGTH
 from protocol.records.senml import from_record
 from protocol.records.sensor_frame import (
     SEQ_MAX,
@@ -98,7 +99,7 @@ def _take_content(members: _Members) -> FrameContent:
         boot_id=members.take(5, _octets(16)),
         received_boottime_us=members.take(6, _integer(-_COUNT63, _COUNT63)),
         receptions=members.take(9, _some(_reception)),
-        phy_payload=members.take(10, _octets(0, 255)),
+        phy_payload=members.take(10, _octets(0, MAX_PAYLOAD_LENGTH)),
         frame_class=members.take(11, lambda value: FrameClass(_text(value))),
         device=members.take_known(12, _text),
         message_type=members.take_known(13, _text),
