@@ -30,7 +30,7 @@ from protocol.lora.events import (
     RadioEvent,
     UplinkReceived,
 )
-from protocol.records.sensor_frame import Verified
+from protocol.records.sensor_frame import MAX_PHY_PAYLOAD, Verified
 
 logger = logging.getLogger(__name__)
 
@@ -141,6 +141,8 @@ class Ingest:
     def _drop_reason(self, event: UplinkReceived) -> DropReason | None:
         if not event.payload:
             return DropReason.TOO_SHORT
+        if len(event.payload) > MAX_PHY_PAYLOAD:
+            return DropReason.CORRUPT  # no device can have reported that; it cannot be stored either
         if self.builder.rule(event).any_crc:
             return None
         return _CRC_DROPS.get(event.crc_status)

@@ -1,10 +1,11 @@
 """The frames that everybody has to store: 120 bytes, the size of a LoRaWAN frame as we keep it."""
 
 import os
+from dataclasses import replace
 
-from protocol.lora.events import CrcStatus
-from protocol.records.sensor_frame import FrameContent, Reception
+from protocol.records.sensor_frame import FrameContent
 from protocol.records.sensor_frame_codec import encode_content
+from tests.edge.outbox import open_store
 
 FRAME_BYTES = 120
 DEVICES = 500
@@ -14,29 +15,12 @@ _PAYLOAD_BYTES = 33
 _MARK_BYTES = 12
 _BOOT_ID = os.urandom(16)
 
-_RECEPTION = Reception(
-    concentrator="roof",
-    radio=0,
-    frequency_hz=921_400_000,
-    spreading_factor=9,
-    bandwidth_hz=125_000,
-    coding_rate="4/5",
-    rssi_dbm=-97.0,
-    rssi_model="hf",
-    snr_db=7.5,
-    frequency_error_hz=None,
-    crc_status=CrcStatus.OK,
-)
-
 
 def content(number: int) -> FrameContent:
-    """A frame of the present boot, so that its age is known."""
-    return FrameContent(
-        boot_id=_BOOT_ID,
-        received_boottime_us=1_000_000_000 + number,
-        receptions=(_RECEPTION,),
-        phy_payload=number.to_bytes(8, "big") + os.urandom(_PAYLOAD_BYTES - 8),
-    )
+    """A frame of the present boot, so that its age is known, whose payload cannot be guessed."""
+    frame = open_store.content(number, boot_id=_BOOT_ID, received_us=1_000_000_000 + number)
+    payload = number.to_bytes(8, "big") + os.urandom(_PAYLOAD_BYTES - 8)
+    return replace(frame, phy_payload=payload)
 
 
 def encoded_bytes() -> int:

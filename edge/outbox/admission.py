@@ -30,7 +30,8 @@ class Admission:
         """Encode on the caller's account, so that what cannot be stored never reaches the writer.
 
         Raises:
-            ValueError: the reception time does not fit 64 bits, or the frame is too long.
+            ValueError: the reception time does not fit 64 bits, or the frame or its payload is too
+                long.
         """
         if abs(content.received_boottime_us) >= 1 << 63:
             raise ValueError(f"not a time: {content.received_boottime_us} us")

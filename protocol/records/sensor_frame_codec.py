@@ -10,6 +10,7 @@ import cbor2
 
 from protocol.records.senml import to_record
 from protocol.records.sensor_frame import (
+    MAX_PHY_PAYLOAD,
     FrameContent,
     Reception,
     SensorFrame,
@@ -22,7 +23,11 @@ from protocol.records.strict_cbor import Item, StrictCborError, decode_item
 
 
 def encode_content(content: FrameContent) -> bytes:
-    """What was heard, without identity and wall-clock time."""
+    """What was heard, without identity and wall-clock time.
+
+    Raises:
+        ValueError: the payload is longer than any device can report; it could not be read again.
+    """
     return cbor2.dumps(_content_members(content), canonical=True)
 
 
@@ -32,7 +37,7 @@ def decode_content(data: bytes) -> FrameContent:
 
 
 def encode(frame: SensorFrame) -> bytes:
-    """The record that upstreams receive."""
+    """The record that upstreams receive. Raises ValueError as :func:`encode_content` does."""
     members: dict[int, object] = {
         0: VERSION,
         1: frame.frame_id.gateway,
@@ -59,6 +64,10 @@ def _item(data: bytes) -> Item:
 
 
 def _content_members(content: FrameContent) -> dict[int, object]:
+    if len(content.phy_payload) > MAX_PHY_PAYLOAD:
+        raise ValueError(
+            f"a PHY payload has at most {MAX_PHY_PAYLOAD} bytes, not {len(content.phy_payload)}"
+        )
     known = {
         12: content.device,
         13: content.message_type,

@@ -234,6 +234,16 @@ async def test_an_empty_frame_is_too_short(tmp_path: Path) -> None:
         assert path.count("frames_dropped_total", reason="too_short") == 1
 
 
+async def test_what_no_radio_can_have_heard_is_corrupt(tmp_path: Path) -> None:
+    """Two joined packets of an RNode are the most there is; the frames behind it go on."""
+    async with data_path(tmp_path) as path:
+        await path.feed(uplink(bytes(509), origin=EventOrigin(BOARD_A, 1, 1)))
+        await path.feed(uplink(b"x" * 508, origin=EventOrigin(BOARD_A, 1, 2)))
+        assert path.count("frames_dropped_total", reason="corrupt") == 1
+        assert await path.stored() == [b"x" * 508]
+        assert path.driver.acknowledged[-1] == 2
+
+
 async def test_devices_without_numbers_are_stored_too(tmp_path: Path) -> None:
     """No acknowledgement, no mark."""
     async with data_path(tmp_path) as path:

@@ -1,5 +1,7 @@
 """CBOR of sensor frames: a frame written by hand, an independent encoder, and round trips."""
 
+from dataclasses import replace
+
 import cbor2
 import pytest
 from cddl_verifier.cbor import encode as encode_independently
@@ -46,6 +48,16 @@ def test_integers_for_floats_are_written_as_floats() -> None:
     )
     contents = [encode_content(FrameContent(b"b" * 16, 0, (one,), b"")) for one in (loose, exact)]
     assert contents[0] == contents[1]
+
+
+def test_what_could_not_be_read_is_not_written() -> None:
+    """The longest that a device reports is; with one byte more it is an error of the caller."""
+    longest = replace(FRAME.content, phy_payload=bytes(508))
+    assert decode_content(encode_content(longest)) == longest
+    with pytest.raises(ValueError, match="at most 508 bytes, not 509"):
+        encode_content(replace(longest, phy_payload=bytes(509)))
+    with pytest.raises(ValueError, match="at most 508 bytes, not 509"):
+        encode(replace(FRAME, content=replace(longest, phy_payload=bytes(509))))
 
 
 @given(st.binary(max_size=64))
