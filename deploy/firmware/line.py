@@ -28,7 +28,7 @@ class UsbLine:
     def read(self):
         """What has come, up to a chunk; empty if nothing has."""
         length = 0
-        while length < _CHUNK and self._input.poll(0):
+        while length < _CHUNK and _ready(self._input):
             byte = sys.stdin.buffer.read(1)
             if not byte:
                 break
@@ -37,10 +37,24 @@ class UsbLine:
         return bytes(memoryview(self._held)[:length])
 
     def write(self, data):
-        """Send what can be sent now; how many bytes that were."""
-        if not self._output.poll(0):
-            return 0
-        return sys.stdout.buffer.write(data[:_CHUNK]) or 0
+        """Send what can be sent now; how many bytes that were.
+
+        Byte by byte: a Pico says that there is room if there is any, and waits up to 0.5 s for the
+        rest of what it gets. That would be when a host has died, and packets must not be missed.
+        """
+        sent = 0
+        end = min(len(data), _CHUNK)
+        while sent < end and _ready(self._output):
+            sys.stdout.buffer.write(data[sent : sent + 1])
+            sent += 1
+        return sent
+
+
+def _ready(poll):
+    """Whether a poll of one stream finds it ready; takes no memory."""
+    for _ in poll.ipoll(0):
+        return True
+    return False
 
 
 class UartLine:

@@ -1,6 +1,7 @@
 """Whose transmission is it: hosts come and go, and each counts its ids from 1."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,10 @@ import pytest
 from protocol.link.host_session import NoticeReceived
 from protocol.link.messages import StatusCode, Transmit, TransmitDone, TransmitMode
 from tests.firmware.devices import FirmwareDevice, firmware_device
+from tests.firmware.micropython_board import needs_micropython
 from tests.simulator.line_host import LineHost, until
+
+pytestmark = needs_micropython
 
 LONG = Transmit(1, TransmitMode.NOW, 0, 0, ((0x1E, 0x94),), bytes(255))
 """At SF9 it takes 1.3 s."""
@@ -40,7 +44,8 @@ async def test_an_id_of_an_earlier_host_is_free_again(device: FirmwareDevice) ->
         try:
             await host.set_up(radios=1)
             assert (await host.ask(now(1, payload), 0)).code is StatusCode.OK
-            await until(lambda: done(host) == [(1, StatusCode.OK)], "TRANSMIT_DONE")
+            await until(partial(done, host), "TRANSMIT_DONE")
+            assert done(host) == [(1, StatusCode.OK)]
         finally:
             host.close()
         assert sent[-1][1].payload == payload
