@@ -21,7 +21,7 @@ from drivers.base import (
     TxOutcome,
     TxResult,
 )
-from drivers.errors import HandshakeTimeout
+from drivers.errors import HandshakeTimeout, PortLost, UnsupportedDevice
 from drivers.option_checks import refuse
 from drivers.serial_port import SerialPort, open_port
 from protocol.lora.events import (
@@ -51,6 +51,10 @@ class Session(Protocol[Event_co]):
 
     def handle_timer(self, now_us: int) -> None: ...
 
+    def restart_device(self) -> None:
+        """Ask the device to start anew."""
+        ...
+
 
 class DialectDriver(ABC, Generic[Event]):
     """One device on one port; see :class:`drivers.base.Driver`."""
@@ -64,6 +68,7 @@ class DialectDriver(ABC, Generic[Event]):
         self.options = options
         self._now_us = boottime_us
         self._outgoing: deque[RadioEvent] = deque()
+        self._identity = b""
         self._up = False
         self._down_since_us = 0
         self._port: SerialPort | None = None
@@ -124,6 +129,12 @@ class DialectDriver(ABC, Generic[Event]):
     def acknowledge(self, event: UplinkReceived) -> None:
         """Nothing: the device has no such thing."""
 
+    def soft_reset(self) -> None:
+        """Let the device start anew; it is then set up again. Never blocks."""
+        if self._session is not None and self._port is not None and self._up:
+            self._session.restart_device()
+            self._port.write(self._session.bytes_to_send())
+
     async def transmit(self, downlink: Downlink) -> TxResult:  # noqa: ARG002 - the contract's
         """Refuse: the transmitter stays off until the regulation guard exists."""
         return TxResult(TxOutcome.NOT_SUPPORTED)
@@ -138,8 +149,28 @@ class DialectDriver(ABC, Generic[Event]):
         if self._up and not is_up:
             self._down_since_us = self._now_us()
         if self._up is not is_up:
-            self.emit(ConcentratorStateChanged(self.options.name, state, detail))
+            self.emit(
+                ConcentratorStateChanged(self.options.name, state, detail, self._identity.hex())
+            )
         self._up = is_up
+
+    def check_identity(self, identity: bytes) -> None:
+        """See whether it is the device that is wanted, and still the one that it was.
+
+        Its beginning is enough: some identities are long.
+
+        Raises:
+            DriverError: it is another one, or does not tell.
+        """
+        wanted = self.options.unique_id or self._identity.hex()
+        if wanted and not identity:
+            raise PortLost(f"{self.options.port}: the device does not tell its identity")
+        if wanted and not identity.hex().startswith(wanted):
+            raise UnsupportedDevice(
+                f"{self.options.port}: the device reports {identity.hex()}, not {wanted}; if it"
+                f" was replaced on purpose, change unique_id of concentrator {self.options.name!r}"
+            )
+        self._identity = identity
 
     @property
     def is_up(self) -> bool:

@@ -62,7 +62,7 @@ class MeshCoreDriver(DialectDriver[MeshCoreEvent]):
         """See :meth:`DialectDriver.digest`."""
         match event:
             case Ready(version, identity):
-                self._check_identity(identity)
+                self.check_identity(identity)
                 named = identity.hex()[:16] or "unknown"
                 self.change_state(
                     LinkState.UP, f"MeshCore KISS modem version {version}, identity {named}"
@@ -75,16 +75,6 @@ class MeshCoreDriver(DialectDriver[MeshCoreEvent]):
                 self.change_state(LinkState.DOWN, reason)
             case Unusable(reason):
                 raise UnsupportedDevice(f"{self.options.port}: {reason}")
-
-    def _check_identity(self, identity: bytes) -> None:
-        """The public key that the modem made at its first start; its beginning is enough."""
-        wanted = self.options.unique_id
-        if wanted and not identity.hex().startswith(wanted.lower()):
-            raise UnsupportedDevice(
-                f"{self.options.port}: modem {identity.hex() or '(no identity)'} is not the"
-                f" configured one ({wanted}); if it was replaced on purpose, change unique_id of"
-                f" concentrator {self.options.name!r}"
-            )
 
     def _uplink(self, event: Received) -> UplinkReceived:
         radio = self.options.radios[0]

@@ -45,6 +45,7 @@ class Hardware(IntEnum):
     GET_STATS = 0x12
     GET_BATTERY = 0x13
     GET_MCU_TEMP = 0x14
+    REBOOT = 0x18
     SET_SIGNAL_REPORT = 0x19
     GET_SIGNAL_REPORT = 0x1A
     OK = 0xF0
@@ -188,6 +189,10 @@ class MeshCoreSession:
         self._outgoing.clear()
         return data
 
+    def restart_device(self) -> None:
+        """Ask the modem to start anew; that it has done so shows in its settings."""
+        self._outgoing += encode_frame(bytes([_SET_HARDWARE, Hardware.REBOOT]))
+
     def next_event(self) -> MeshCoreEvent | None:
         """What has happened, oldest first; None = nothing more."""
         return self._events.popleft() if self._events else None
@@ -248,7 +253,7 @@ class MeshCoreSession:
             question.done(data)
         elif question is not None and code == Hardware.ERROR:
             self._refused(question, data[0] if data else 0, now_us)
-        elif code != Hardware.TX_DONE:
+        elif code not in (Hardware.TX_DONE, Hardware.OK):
             self._rejects["unexpected_answer"] += 1
 
     def _release(self, rssi_dbm: int | None, snr_db: float | None) -> None:

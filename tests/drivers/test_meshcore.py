@@ -63,7 +63,7 @@ async def test_another_modem_than_the_pinned_one_is_refused(device: Device) -> N
     own = device.site.concentrators["board"].identity.unique_id.hex()
     async with MeshCoreDriver(device.options(unique_id=own), device.clock):
         pass
-    with pytest.raises(UnsupportedDevice, match="not the configured one"):
+    with pytest.raises(UnsupportedDevice, match="if it was replaced on purpose"):
         await MeshCoreDriver(device.options(unique_id="00" * 8), device.clock).__aenter__()
 
 
@@ -77,6 +77,21 @@ async def test_a_restart_between_two_packets_costs_neither(device: Device) -> No
         await listener.state(LinkState.UP)
         await device.hear(b"after")
         assert [event.payload for event in await listener.uplinks(2)] == [b"before", b"after"]
+
+
+async def test_a_soft_reset_restarts_the_modem(device: Device) -> None:
+    """And it is set up again."""
+    async with MeshCoreDriver(device.options(), device.clock) as driver:
+        listener = Listener(driver)
+        await listener.state(LinkState.UP)
+        before = device.site.concentrators["board"].board
+        driver.soft_reset()
+        await listener.state(LinkState.DOWN)
+        await listener.state(LinkState.UP)
+        assert device.site.concentrators["board"].board is not before
+        await device.hear(b"again")
+        (event,) = await listener.uplinks(1)
+    assert event.payload == b"again"
 
 
 async def test_heartbeats_tell_of_the_modem(device: Device) -> None:

@@ -240,6 +240,15 @@ def test_a_restart_is_noticed_by_its_settings() -> None:
     assert line.asked[-5:] == [question for question, _ in SETUP]
 
 
+def test_it_is_restarted_on_demand() -> None:
+    """Its OK belongs to no question."""
+    line = Line().up()
+    line.session.restart_device()
+    assert line.session.bytes_to_send() == bytes.fromhex("c0 06 18 c0")
+    assert line.hear(OK) == []
+    assert line.session.rejects == {}
+
+
 def test_silence_is_noticed() -> None:
     line = Line().up()
     heard_us = line.now_us
