@@ -117,6 +117,9 @@ async def requeue(database: Database, contents: Contents, letter: DeadLetter) ->
     cursor = contents.cursors.get(letter.upstream)
     if cursor is None:
         return False
+    if await database.read("SELECT 1 FROM meta WHERE k = 'salvage'"):
+        # Its pack may be yet to come; then its number would be in two packs.
+        raise StoreError("frames are being brought over from a damaged store: try again later")
     also: list[tuple[str, Sequence[Row]]] = [
         ("DELETE FROM dead_letter WHERE id = ?", [(letter.number,)])
     ]
