@@ -7,11 +7,12 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from edge.outbox.contents import Contents, insert_pack, pack_size_bytes
+from edge.outbox.contents import Contents, insert_pack
 from edge.outbox.database import Database, Row
 from edge.outbox.errors import StoreError
 from edge.outbox.pack import PackHead, checksum, join
 from edge.outbox.packs import heads, read_packs
+from edge.outbox.totals import pack_size_bytes
 from protocol.records.sensor_frame import FrameClass, SensorFrameError
 from protocol.records.sensor_frame_codec import decode_content
 
