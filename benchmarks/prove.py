@@ -78,6 +78,8 @@ STEPS = (
         "the outbox against its model, damage, degraded, migration, 10 x",
         "SCALE=10 pytest -q tests/edge/outbox/test_against_model.py"
         " tests/edge/outbox/test_damaged.py tests/edge/outbox/test_degraded.py"
+        " tests/edge/outbox/test_degraded_memory.py tests/edge/outbox/test_degraded_reading.py"
+        " tests/edge/outbox/test_degraded_boards.py"
         " tests/edge/outbox/test_migration.py --timeout 7200",
         _PYTEST,
     ),

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from edge.outbox.contents import ROW_BYTES
 from edge.outbox.database import PAGE_BYTES
 from edge.outbox.ranges import SeqRanges
 from edge.outbox.schema import CLASSES, MIGRATIONS, SCHEMA_VERSION
+from edge.outbox.totals import ROW_BYTES
 
 _TABLES = (*CLASSES, "meta", "epoch", "boot", "anchor", "cursor", "mark", "hole", "dead_letter")
 # If it is not completed it is thrown away, so nothing of it needs to be safe before its end.

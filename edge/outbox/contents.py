@@ -17,10 +17,8 @@ from edge.outbox.database import Database, Row
 from edge.outbox.group import Group
 from edge.outbox.pack import Delta, PackHead, encode_delta
 from edge.outbox.schema import CLASSES
+from edge.outbox.totals import StoredPack, Totals, pack_size_bytes
 from protocol.records.sensor_frame import FrameClass, FrameId
-
-ROW_BYTES = 32
-"""About what a pack takes beside its frames."""
 
 _SNAPSHOT_ROWS = 1024
 _SNAPSHOT_BYTES = 2_000_000
@@ -34,27 +32,6 @@ class Epoch:
     first_seq: int
     gateway: bytes
     epoch: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """Of one class: frames and bytes that are kept, and up to which number packs were removed."""
-
-    frames: int = 0
-    bytes: int = 0
-    removed_through: int = 0
-
-    def plus(self, frames: int, size_bytes: int) -> "Totals":
-        """There are more, or, with negative numbers, fewer."""
-        return replace(self, frames=self.frames + frames, bytes=self.bytes + size_bytes)
-
-
-@dataclass(frozen=True, slots=True)
-class StoredPack:
-    """A pack that may be removed, and its size with what is stored beside its frames."""
-
-    head: PackHead
-    size_bytes: int
 
 
 @dataclass(slots=True)
@@ -319,16 +296,6 @@ class Contents:
         self.saved_changes.update(changed)
         self.unapplied_marks.clear()
         self.unapplied_rows = self.unapplied_bytes = 0
-
-
-def pack_size_bytes(bodies: Sequence[bytes]) -> int:
-    """About what a pack takes on the disk."""
-    return sum(map(len, bodies)) + 2 * len(bodies) + ROW_BYTES
-
-
-def no_totals() -> dict[FrameClass, Totals]:
-    """Of a store without frames."""
-    return {frame_class: Totals() for frame_class in CLASSES}
 
 
 def _gap_frames(cursor: Cursor, head: PackHead) -> int:

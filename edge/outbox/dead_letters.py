@@ -7,11 +7,12 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from edge.outbox.contents import Contents, insert_pack, pack_size_bytes
+from edge.outbox.contents import Contents, insert_pack
 from edge.outbox.database import Database, Row
 from edge.outbox.errors import StoreError
 from edge.outbox.pack import PackHead, checksum, join
 from edge.outbox.packs import heads, read_packs
+from edge.outbox.totals import pack_size_bytes
 from protocol.records.sensor_frame import FrameClass, SensorFrameError
 from protocol.records.sensor_frame_codec import decode_content
 
@@ -117,6 +118,9 @@ async def requeue(database: Database, contents: Contents, letter: DeadLetter) ->
     cursor = contents.cursors.get(letter.upstream)
     if cursor is None:
         return False
+    if await database.read("SELECT 1 FROM meta WHERE k = 'salvage'"):
+        # Its pack may be yet to come; then its number would be in two packs.
+        raise StoreError("frames are being brought over from a damaged store: try again later")
     also: list[tuple[str, Sequence[Row]]] = [
         ("DELETE FROM dead_letter WHERE id = ?", [(letter.number,)])
     ]

@@ -10,7 +10,7 @@ from typing import Any
 from edge.outbox.admission import UpstreamLimits
 from edge.outbox.anchors import Anchor
 from edge.outbox.boots import Boot, Boots
-from edge.outbox.contents import ROW_BYTES, Contents, Epoch, Totals, no_totals
+from edge.outbox.contents import Contents, Epoch
 from edge.outbox.cursor import MAX_RANGES, Cursor
 from edge.outbox.database import Database
 from edge.outbox.errors import StoreCorrupt, StoreError
@@ -19,6 +19,7 @@ from edge.outbox.packs import count_frames, sound_packs
 from edge.outbox.ranges import SeqRanges
 from edge.outbox.row_shapes import ANCHOR, BOOT, CURSOR, EPOCH, MARK, Shape, checked
 from edge.outbox.schema import CLASSES
+from edge.outbox.totals import ROW_BYTES, Totals, no_totals
 from protocol.records.sensor_frame import SEQ_MAX, FrameClass
 
 logger = logging.getLogger(__name__)

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from edge.outbox.contents import ROW_BYTES, StoredPack
 from edge.outbox.database import Database
 from edge.outbox.errors import StoreCorrupt
 from edge.outbox.pack import Delta, PackError, PackHead, checksum, decode_delta, split
 from edge.outbox.row_shapes import PACK_HEAD, checked
 from edge.outbox.schema import CLASSES
+from edge.outbox.totals import ROW_BYTES, StoredPack
 from protocol.records.sensor_frame import FrameClass
 
 COLUMNS = "seq, n, boot, boottime_us, crc, delta, body"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.monitoring.metrics import Metrics
-from edge.outbox.contents import Contents, insert_pack, no_totals, pack_size_bytes
+from edge.outbox.contents import Contents, insert_pack
 from edge.outbox.database import Database
 from edge.outbox.errors import StoreError
 from edge.outbox.pack import checksum
@@ -21,6 +21,7 @@ from edge.outbox.quarantine import set_aside
 from edge.outbox.ranges import SeqRanges
 from edge.outbox.salvage import DamagedStore
 from edge.outbox.schema import CLASSES
+from edge.outbox.totals import no_totals, pack_size_bytes
 from protocol.lora.events import DropReason
 from protocol.records.sensor_frame import FrameClass
 

@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from edge.clock import Clock
 from edge.monitoring.metrics import Metrics
 from edge.outbox.admission import OutboxSettings
-from edge.outbox.contents import Contents, StoredPack
+from edge.outbox.contents import Contents
 from edge.outbox.database import Database
 from edge.outbox.dead_letters import boots_of_dead_letters
 from edge.outbox.pack import PackHead
 from edge.outbox.packs import heads, oldest_packs
 from edge.outbox.retention import EVICTED_PACKS, Removal, removals
+from edge.outbox.totals import StoredPack
 from protocol.records.sensor_frame import SEQ_MAX, FrameClass
 
 logger = logging.getLogger(__name__)

@@ -16,13 +16,14 @@ from urllib.parse import quote
 
 import aiosqlite
 
-from edge.outbox.contents import Epoch, Totals, no_totals
+from edge.outbox.contents import Epoch
 from edge.outbox.errors import StoreError
 from edge.outbox.loading import Loaded, read_boots
 from edge.outbox.pack import PackError
 from edge.outbox.packs import COLUMNS, ReadPack, pack_of
 from edge.outbox.row_shapes import CURSOR, EPOCH, MARK, PACK_HEAD, Shape, fitting
 from edge.outbox.schema import CLASSES
+from edge.outbox.totals import Totals, no_totals
 from protocol.records.sensor_frame import FrameClass
 
 logger = logging.getLogger(__name__)

@@ -9,11 +9,12 @@ from urllib.parse import quote
 import aiosqlite
 
 from edge.outbox.boots import Boots
-from edge.outbox.contents import Contents, no_totals
+from edge.outbox.contents import Contents
 from edge.outbox.database import Database
 from edge.outbox.errors import StoreCorrupt, StoreError, StoreTooNew, store_errors
 from edge.outbox.loading import attach, read_store
 from edge.outbox.schema import SCHEMA_VERSION
+from edge.outbox.totals import no_totals
 
 _T = TypeVar("_T")
 _NO_BOOT = bytes(16)
