@@ -150,12 +150,16 @@ class Site:
             self.balance.taken(name, taken.boot_id, taken.number)
             self.on_taken((name, taken.boot_id, taken.number))
 
+        kind = self.kinds.get(name, "bridge")
         return SimulatedConcentrator(
             BoardIdentity(
                 name,
-                blake2b(name.encode(), digest_size=8).digest(),
+                # No two devices have one: not even those of one name on different sites.
+                blake2b(
+                    (name if kind == "bridge" else f"{kind}/{name}").encode(), digest_size=8
+                ).digest(),
                 radios,
-                kind=self.kinds.get(name, "bridge"),
+                kind=kind,
             ),
             self.directory / name,
             self.seed,
