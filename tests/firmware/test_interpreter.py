@@ -72,6 +72,77 @@ for number in range({count}):
 print(answered, session.link_errors() > 0)
 """
 
+SESSION = """
+import framing
+from ring import Ring
+from session import Session
+
+class Counter:
+    count = 0
+    def now(self): return self.count
+
+def host(*fields):
+    session.receive(bytes(framing.encode(b"".join(fields))))
+
+def said():
+    bodies = []
+    frame = session.next_frame()
+    while frame is not None:
+        framing.Decoder().feed(bytes(frame), bodies.append)
+        frame = session.next_frame()
+    return [body[0] if body[0] != 0x41 else 1000 + body[3] for body in bodies]
+
+def at(ms):
+    counter.count = ms * 1000
+    session.tick(counter.count)
+    return said()
+
+def acknowledge(number, window, flags=0):
+    fields = bytes((number, 0, 0, 0, window, 0, flags))
+    host(b"\\x02\\xff\\0", fields)
+
+ended = []
+counter, ring = Counter(), Ring(8)
+describe = lambda nonce: b"\\x81\\xff\\0"
+session = Session(ring, counter, describe, None, None, lambda: ended.append(1))
+hello = b"\\x01\\xff\\0LoRa\\x01\\0\\x78\\x56\\x34\\x12\\x10\\x27"  # a lease of 10 s
+for number in range(1, 6):
+    ring.next_slot()[:4] = bytes((0x41, 0, 0, number))
+    ring.keep(38)
+print("greets", at(0), at(500), at(1000))
+session.send(b"\\x42\\xff\\0")
+host(hello)
+print("hello", said(), len(ended))
+acknowledge(0, 3)
+print("window", said(), at(1900))
+print("a second without acknowledgement", at(2000))
+acknowledge(1, 4)
+print("moved", said())
+acknowledge(1, 4, 1)
+print("go back", said())
+acknowledge(9, 4)
+acknowledge(0, 4)
+print("ignored", said(), session.link_errors())
+acknowledge(5, 8)
+print("all", said(), at(9000), ring.used())
+print("lease", at(11999), len(ended), at(12000), at(12001), len(ended))
+acknowledge(5, 8)
+print("nobody", said(), session.link_errors())
+"""
+
+SAID = """
+greets [129] [] [129]
+hello [129] 1
+window [1001, 1002, 1003] []
+a second without acknowledgement [1001, 1002, 1003]
+moved [1004, 1005]
+go back [1002, 1003, 1004, 1005]
+ignored [] 2
+all [] [] 0
+lease [] 1 [] [129] 2
+nobody [] 3
+"""
+
 INTERRUPTS = """
 import micropython
 import machine_without_chips
@@ -206,6 +277,11 @@ def test_a_wait_looks_once_more_when_it_is_over(tmp_path: Path) -> None:
     _without_chips(tmp_path)
     assert run(HELD_UP.format(ready=0x20), path=tmp_path) == ["0 2"]  # OK
     assert run(HELD_UP.format(ready=0x00), path=tmp_path) == ["3 2"]  # WAIT_TIMEOUT
+
+
+def test_a_session_keeps_its_rules() -> None:
+    """Greetings, window, both ways of going back, lease: step by step, on a clock of its own."""
+    assert run(SESSION) == SAID.split("\n")[1:-1]
 
 
 def test_interrupts_take_no_memory(tmp_path: Path) -> None:

@@ -111,6 +111,7 @@ async def test_as_many_radios_as_are_fitted(tmp_path: Path, radios: int) -> None
             await until(lambda: len(host.payloads()) == len(sent))
         finally:
             host.close()
+    assert all(0 < event.valid_header_us <= event.count_us for event in host.events())
     # Each radio has its own order; between radios an edge may be looked at a little later.
     assert sorted(host.payloads()) == sorted(sent)
     assert len(host.opened()[0].hello.radios) == radios

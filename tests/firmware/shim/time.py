@@ -7,12 +7,12 @@ import utime
 from utime import sleep_ms, sleep_us  # noqa: F401
 
 _PERIOD = 1 << 30
-_SOON_US = 3_000_000
+_SOON_US = 200_000
 _AHEAD_US = _PERIOD - _SOON_US - utime.ticks_us()
 
 
 def ticks_us():
-    """Microseconds; the first wrap comes after 3 s."""
+    """Microseconds; the first wrap comes after 0.2 s."""
     return utime.ticks_us() + _AHEAD_US & _PERIOD - 1
 
 
