@@ -4,6 +4,7 @@ import re
 import runpy
 import sys
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -56,6 +57,7 @@ def test_no_pin_is_used_twice(chip: str, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_the_picture_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
     pins = pins_of("rp2", monkeypatch)
+    assert ElementTree.fromstring(PICTURE).tag.endswith("}svg")  # else no browser shows it
     # On the picture a pin's label stands on the line after its position, name and colour.
     labels = re.findall(
         r">(GP\d+)</text>\n<text[^>]*>\d+</text>\n<text[^>]*>(radio [^<]+)<", PICTURE
