@@ -15,7 +15,7 @@ from tests.simulator.line_host import LineHost, now_us, until
 
 pytestmark = needs_micropython
 
-LEASE_MS, NONCE = 150, 77
+LEASE_MS, NONCE = 400, 77
 
 LONG = Transmit(1, TransmitMode.NOW, 0, 0, ((0x1E, 0x94),), bytes(255))
 """At SF9 it takes 1.3 s."""
@@ -89,11 +89,11 @@ async def test_a_lease_that_ends_cancels_what_is_planned(device: FirmwareDevice)
         await device.hear_on(0, b"the last that it hears")
         await until(host.events, "an event")
         number = host.events()[-1].number
-        planned = Transmit(1, TransmitMode.AFTER_EVENT, 4 * LEASE_MS * 1000, number, (), b"planned")
+        planned = Transmit(1, TransmitMode.AFTER_EVENT, 2 * LEASE_MS * 1000, number, (), b"planned")
         assert (await host.ask(planned, 0)).code is StatusCode.OK
     finally:
         host.close()
-    await asyncio.sleep(6 * LEASE_MS / 1000)
+    await asyncio.sleep(3 * LEASE_MS / 1000)
     assert device.board().bus.sent == []
     await device.hear_on(0, b"nobody listens")
     other = LineHost(device.port)
