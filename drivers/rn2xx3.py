@@ -192,13 +192,18 @@ class RN2xx3Driver:
             data = self._port.take()
             self._session.receive(data, self._now_us())
             self._session.handle_timer(self._now_us())
-            while (event := self._session.next_event()) is not None:
-                self._digest(self._session, event)
+            self._digest_all(self._session)
         except DriverError as error:
             self._failure = error
+            self._session.end()
+            self._digest_all(self._session)
         self._write()
         self._news.set()
         self._set_timer(self._session)
+
+    def _digest_all(self, session: RN2xx3Session) -> None:
+        while (event := session.next_event()) is not None:
+            self._digest(session, event)
 
     def _write(self) -> None:
         """Nothing may be said while the line is held in a break."""

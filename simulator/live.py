@@ -140,14 +140,19 @@ class LiveAir:
     ) -> Cause | None:
         """Why a radio does not lock on a transmission; of a board without power the plan tells
         what the radio would listen to."""
-        if not (planned(plan, transmission) if radio is None else matches(radio, transmission)):
-            gap = radio is not None and radio.resting and planned(plan, transmission)
-            return Cause.DEAF_GAP if gap else Cause.NOT_LISTENING
+        if radio is None or radio.resting:
+            listens = planned(plan, transmission)
+        else:
+            listens = matches(radio, transmission)
+        if not listens:
+            return Cause.NOT_LISTENING
         alone = self._air.verdict(transmission, self._plans[name], ())
         if alone.outcome is Outcome.BELOW_SENSITIVITY:
             return Cause.BELOW_SENSITIVITY
         if radio is None:
             return Cause.BOARD_DOWN
+        if radio.resting:
+            return Cause.DEAF_GAP
         return Cause.LOCKED if radio.chip.receiving else None
 
     def _header(

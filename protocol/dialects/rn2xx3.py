@@ -3,7 +3,9 @@
 The module receives one packet for each ``radio rx 0`` and is deaf until it is told again, so the
 session says so at once. While it is open a receiver is asked for the supply voltage as a sign of
 life, which does not touch the radio. After five minutes without a packet the receiver is closed and
-opened again: a module that has hung says ``busy`` for ever and looks like a quiet night otherwise.
+opened again, and two of its settings are read back: a module that has hung says ``busy`` for ever,
+and one that has restarted without being heard listens as its factory left it. Both look like a
+quiet night otherwise.
 
 What does not obey is led up a ladder, each step of it counted: wait, ``radio rxstop``,
 ``sys reset``, a break with 0x55 (which sets the baud rate anew), DTR. The last two are the port's
@@ -44,6 +46,7 @@ from protocol.dialects.rn2xx3_scripts import (
     Reply,
     Trouble,
     configure,
+    confirm,
     drain,
     identify,
     open_receiver,
@@ -110,6 +113,8 @@ class RN2xx3Session:
         self._open = False
         self._in_doubt = False
         self._opened_us = now_us
+        self._checked_us = now_us
+        self._told: bytes | None = None
         self._alive_due_us = now_us
         self._pause_until_us = now_us
         self._quick_errors = 0
@@ -145,6 +150,12 @@ class RN2xx3Session:
         """The oldest event not yet taken."""
         return self._events.popleft() if self._events else None
 
+    def end(self) -> None:
+        """The port is gone: tell of packets whose signal was being asked for."""
+        self._life.close()
+        self._waiting = None
+        self._hand_on(None, None)
+
     def timer_us(self) -> int:
         """When to call :meth:`handle_timer` at the latest."""
         return self._due_us
@@ -170,7 +181,10 @@ class RN2xx3Session:
 
     def _digest(self, line: Line) -> None:
         match line:
-            case Reception() if self._set_up:
+            case Reception(payload) if payload == self._told:
+                self._decoder.rejects[Reject.REPEATED] += 1
+            case Reception(payload) if self._set_up:
+                self._told = payload
                 self._packets.append((line, self._now_us))
                 self._note_end_of_reception()
             case Reception():
@@ -250,26 +264,29 @@ class RN2xx3Session:
         yield from restart()
         yield from self._pause()
         self._can_stop = yield from stop_receiver()
-        # Without rxstop it is the module's own watchdog that shows whether the radio lives.
-        watchdog_ms = 0 if self._can_stop else QUIET_US // 1000
-        yield from configure(self._settings, identity.banner.model, watchdog_ms)
+        yield from configure(self._settings, identity.banner.model, self._watchdog_ms())
         self._identity = identity
         self._set_up = True
+        self._checked_us = self._now_us
         self._quick_errors = 0
         yield from self._open_receiver(may_be_open=False)
         self._alive_due_us = self._now_us + ALIVE_INTERVAL_US
         self._up = True
         self._events.append(Ready(identity))
 
+    def _watchdog_ms(self) -> int:
+        """Without rxstop it is the module's own watchdog that shows whether the radio lives."""
+        return 0 if self._can_stop else QUIET_US // 1000
+
     def _listen(self) -> _Life:
         """Serve packets and timers for as long as the device does what it should."""
         while True:
             if self._packets:
                 yield from self._serve_packet()
-            elif not self._open or self._in_doubt:
-                yield from self._open_receiver(may_be_open=self._open)
             elif self._now_us >= self._check_due_us():
                 yield from self._check()
+            elif not self._open or self._in_doubt:
+                yield from self._open_receiver(may_be_open=self._open)
             elif self._now_us >= self._alive_due_us:
                 yield from self._ask_for_life()
             else:
@@ -278,6 +295,7 @@ class RN2xx3Session:
     def _serve_packet(self) -> _Life:
         """Open the receiver again as soon as possible, and hand the packet on."""
         self._ladder.leave()
+        self._checked_us = self._now_us
         signal: tuple[int | None, int | None] = (None, None)
         assert self._identity is not None
         if self._signal is SignalReading.BEFORE and not self._open:
@@ -304,6 +322,7 @@ class RN2xx3Session:
             raise Trouble("every reception ends at once with radio_err")
         self._in_doubt = False
         anew = yield from open_receiver(may_be_open=may_be_open)
+        self._told = None
         if anew:
             self._opened_us = self._now_us
         self._open = True
@@ -313,19 +332,32 @@ class RN2xx3Session:
         self._pause_until_us = self._now_us + milliseconds * 1000
 
     def _check_due_us(self) -> int:
-        quiet_us = QUIET_US + (0 if self._can_stop else _WATCHDOG_GRACE_US)
-        return min(self._opened_us + quiet_us, self._pause_until_us - _PAUSE_MARGIN_US)
+        quiet_until_us = self._checked_us + QUIET_US
+        if self._open and not self._can_stop:
+            ends_us = self._opened_us + QUIET_US + _WATCHDOG_GRACE_US
+            quiet_until_us = max(quiet_until_us, ends_us)
+        return min(quiet_until_us, self._pause_until_us - _PAUSE_MARGIN_US)
 
     def _check(self) -> _Life:
-        """Close and open the receiver: only a radio that obeys can be told from a quiet night."""
+        """See that the radio obeys, and that the module is as it was set up.
+
+        Raises:
+            Trouble: it is not.
+        """
         if self._can_stop:
             yield from stop_receiver()
             self._open = False
-        elif self._now_us - self._opened_us > QUIET_US:
+        elif self._open and self._now_us - self._opened_us > QUIET_US:
             raise Trouble("the watchdog did not end a reception")
         yield from self._pause()
+        assert self._identity is not None
+        if not self._open:
+            model = self._identity.banner.model
+            if not (yield from confirm(self._settings, model, self._watchdog_ms())):
+                raise _Restarted("the module has lost its settings")
+            self._checked_us = self._now_us
         self._opened_us = self._now_us
-        yield from self._open_receiver(may_be_open=not self._can_stop)
+        yield from self._open_receiver(may_be_open=self._open)
 
     def _ask_for_life(self) -> _Life:
         self._alive_due_us = self._now_us + ALIVE_INTERVAL_US

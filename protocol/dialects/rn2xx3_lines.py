@@ -27,6 +27,7 @@ class Reject(StrEnum):
 
     TOO_LONG = "too_long"  # the head of a line that was longer than any reply
     NOT_HEX = "not_hex"  # a reception that the line has damaged
+    REPEATED = "repeated"  # a reception that was told already, with the receiver closed since
     UNEXPECTED = "unexpected"  # no reply that anybody waits for
     BEFORE_SETUP = "before_setup"  # heard with settings that were not ours
 

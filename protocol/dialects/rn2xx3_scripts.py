@@ -171,6 +171,19 @@ def configure(settings: RadioSettings, model: int, watchdog_ms: int) -> Script[N
             raise Trouble(f"radio get {name}: {reported} instead of {value}")
 
 
+def confirm(settings: RadioSettings, model: int, watchdog_ms: int) -> Script[bool]:
+    """Whether two settings are still as they were made; no restart leaves both of them so.
+
+    Raises:
+        Trouble: there is no answer.
+    """
+    values = settings.values(model, watchdog_ms)
+    for name in ("freq", "wdt"):
+        if not same_value(values[name], (yield from _value(f"radio get {name}", _VALUE))):
+            return False
+    return True
+
+
 def open_receiver(*, may_be_open: bool) -> Script[bool]:
     """``radio rx 0``: listen until a packet comes; True if the receiver was closed before.
 

@@ -16,12 +16,12 @@ from protocol.link.messages import ResetCause, RxEvent
 from protocol.lora.phy import time_on_air_us
 from simulator.firmware import Boot
 from simulator.fronts.chip_setup import ChipSettings, receive_image
+from simulator.fronts.rn2xx3_mac import Mac
 from simulator.fronts.rn2xx3_models import RN2483, RN2903, RN2903_OLD, Rn2xx3Model, Wedge
 from simulator.fronts.rn2xx3_text import INVALID, CommandBuffer, RadioTable, is_hex
 from simulator.radio_unit import IRQ_PAYLOAD_CRC_ERROR, RadioUnit
 
 _FOR_EVER_US = 1 << 60
-_MAC_IDLE_PAUSE_MS = 4_294_967_245
 _HF_HZ = 779_000_000
 
 
@@ -48,8 +48,7 @@ class Rn2xx3:
         self._said: deque[OutgoingFrame] = deque()
         self._events = 0
         self._now_us = boot.now_us
-        self._paused_until_us = 0
-        self._mac_busy = model.mac_busy
+        self.mac = Mac(boot.identity.unique_id.hex().upper(), cannot_pause=model.mac_busy)
         self._receiving_until_us: int | None = None
         self._sending: tuple[int, bytes, bool] | None = None
         self._asleep_until_us: int | None = None
@@ -121,7 +120,8 @@ class Rn2xx3:
             case ["sys", *rest]:
                 self._sys(rest)
             case ["mac", *rest]:
-                self._mac(rest)
+                for reply in self.mac.obey(rest, self._now_us):
+                    self._say(reply)
             case ["radio", *rest]:
                 self._radio(rest)
             case _:
@@ -132,7 +132,7 @@ class Rn2xx3:
             case ["get", "ver"]:
                 self._say(self.model.banner)
             case ["get", "hweui"]:
-                self._say(self._boot.identity.unique_id.hex().upper())
+                self._say(self.mac.hweui)
             case ["get", "vdd"]:
                 self._say("3301")
             case ["set", "pindig", pin, "0" | "1"] if pin.startswith("GPIO"):
@@ -142,26 +142,6 @@ class Rn2xx3:
             case ["sleep", time_ms] if time_ms.isdigit() and int(time_ms) >= 100:
                 self._stop_receiving()
                 self._asleep_until_us = self._now_us + int(time_ms) * 1000
-            case _:
-                self._say(INVALID)
-
-    def _mac(self, words: list[str]) -> None:
-        match words:
-            case ["pause"] if self._mac_busy:
-                self._mac_busy -= 1
-                self._say("0")
-            case ["pause"]:
-                self._paused_until_us = self._now_us + _MAC_IDLE_PAUSE_MS * 1000
-                self._say(str(_MAC_IDLE_PAUSE_MS))
-            case ["resume"]:
-                self._paused_until_us = 0
-                self._say("ok")
-            case ["reset" | "save", *_]:
-                self._say("ok")
-            case ["join", "otaa" | "abp"]:
-                self._say("keys_not_init")
-            case ["tx", "cnf" | "uncnf", port, payload] if port.isdigit() and is_hex(payload):
-                self._say("not_joined")
             case _:
                 self._say(INVALID)
 
@@ -196,7 +176,7 @@ class Rn2xx3:
             self._say(str(self._snr if name == "snr" else self._rssi))
 
     def _begin_receiving(self, window: int) -> None:
-        if self._busy or self._now_us >= self._paused_until_us:
+        if self._busy or not self.mac.paused(self._now_us):
             self._say("busy")
             return
         settings = self._settings()
@@ -222,7 +202,7 @@ class Rn2xx3:
         if len(payload) > 255:
             self._say(INVALID)
             return
-        if self._busy or self._now_us >= self._paused_until_us:
+        if self._busy or not self.mac.paused(self._now_us):
             self._say("busy")
             return
         settings = self._settings()

@@ -13,7 +13,7 @@ import pytest
 
 import drivers.rn2xx3
 from drivers.base import DriverOptions, RadioOptions
-from drivers.errors import HandshakeTimeout, PermanentDriverError
+from drivers.errors import HandshakeTimeout, PermanentDriverError, PortLost
 from drivers.registry import driver_factory
 from drivers.rn2xx3 import RN2xx3Driver
 from drivers.rn2xx3_options import check_options
@@ -223,3 +223,20 @@ async def test_a_consumer_that_does_not_come_closes_the_radio_and_loses_nothing(
         assert heard < drivers.rn2xx3._MAX_WAITING + 2
         received = await listener.uplinks(heard)
     assert arrived(received) == [number.to_bytes(2, "big") for number in range(heard)]
+
+
+async def test_a_packet_is_told_although_the_port_goes_while_its_signal_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is here; only the answer about its strength is not, from a module that is slow to tell."""
+    asked: list[str] = []
+    monkeypatch.setattr(Rn2xx3, "_tell_signal", lambda _module, name: asked.append(name))
+    async with powered(RN2903, tmp_path) as device, connected(device) as listener:
+        await device.hear(b"the last one")
+        async with asyncio.timeout(10):
+            while not asked:
+                await asyncio.sleep(0)
+        await device.suffer(FaultKind.LINK_DROP, 0)
+        assert arrived(await listener.uplinks(1)) == [b"the last one"]
+        with pytest.raises(PortLost):
+            await listener.uplinks(2)

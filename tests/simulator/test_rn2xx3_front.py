@@ -259,3 +259,66 @@ def test_a_command_without_end_takes_no_memory() -> None:
     assert len(bench.device._commands._held) <= 600
     assert bench.tell("") == "invalid_param"
     assert bench.tell("sys get vdd") == "3301"
+
+
+KEYS = {"devaddr": "00" * 4, "appskey": "00" * 16, "nwkskey": "00" * 16}
+
+
+def joined() -> Bench:
+    """A module with a session of its own."""
+    bench = Bench()
+    for name, value in KEYS.items():
+        assert bench.tell(f"mac set {name} {value}") == "ok"
+    assert bench.tell("mac join abp") == "ok\r\naccepted"
+    return bench
+
+
+def test_a_join_by_air_needs_a_network() -> None:
+    bench = Bench()
+    assert bench.tell("mac set appeui 0102030405060708") == "ok"
+    assert bench.tell("mac set appkey 00") == "invalid_param"
+    assert bench.tell(f"mac set appkey {'0' * 32}") == "ok"
+    assert bench.tell("mac join otaa") == "ok\r\ndenied"
+    bench.device.mac.admits = True
+    assert bench.tell("mac join otaa") == "ok\r\naccepted"
+
+
+@pytest.mark.parametrize(
+    ("answer", "replies"),
+    [
+        ("mac_tx_ok", "ok\r\nmac_tx_ok"),
+        ("mac_err", "ok\r\nmac_err"),
+        ("mac_rx 1 C0DB", "ok\r\nmac_rx 1 C0DB"),
+        ("no_free_ch", "no_free_ch"),
+        ("silent", "silent"),
+        ("frame_counter_err_rejoin_needed", "frame_counter_err_rejoin_needed"),
+        ("busy", "busy"),
+    ],
+)
+def test_a_transmission_ends_as_a_network_makes_it_end(answer: str, replies: str) -> None:
+    bench = joined()
+    bench.device.mac.answer = answer
+    assert bench.tell("mac tx cnf 1 AA") == replies
+
+
+@pytest.mark.parametrize(
+    ("command", "reply"),
+    [
+        ("mac tx uncnf 0 AA", "invalid_param"),
+        ("mac tx uncnf 1 A", "invalid_param"),
+        ("mac tx uncnf 1 " + "AA" * 223, "invalid_data_len"),
+        ("mac get deveui", EUI.hex().upper()),
+        ("mac nonsense", "invalid_param"),
+    ],
+)
+def test_what_the_stack_says_of_commands(command: str, reply: str) -> None:
+    assert joined().tell(command) == reply
+
+
+def test_a_paused_stack_does_not_send() -> None:
+    bench = joined()
+    bench.tell("mac pause")
+    assert bench.tell("mac tx uncnf 1 AA") == "mac_paused"
+    assert bench.tell("mac join abp") == "mac_paused"
+    assert bench.tell("mac resume") == "ok"
+    assert bench.tell("mac tx uncnf 1 AA") == "ok\r\nmac_tx_ok"

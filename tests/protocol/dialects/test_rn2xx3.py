@@ -229,7 +229,9 @@ def test_a_quiet_receiver_is_closed_and_opened() -> None:
         made.run_until(Alive)
     made.run_until(Alive)
     at = made.commands.index("radio rxstop")
-    assert made.commands[at : at + 3] == ["radio rxstop", "mac pause", "radio rx 0"]
+    assert made.commands[at : at + 5] == [
+        "radio rxstop", "mac pause", "radio get freq", "radio get wdt", "radio rx 0",
+    ]  # fmt: skip
     assert made.now_us > QUIET_US
     assert not made.session.recoveries
 
