@@ -91,9 +91,12 @@ class Bench:
     def run_until(self, wanted: type, limit_us: int = 4 * QUIET_US) -> list[RN2xx3Event]:
         """Let time pass until an event of this kind; returns and forgets what has happened."""
         end_us = self.now_us + limit_us
+        turns = 0
         self.settle()
         while not any(isinstance(event, wanted) for event in self.events):
+            turns += 1
             assert self.now_us < end_us, f"no {wanted.__name__}: {self.events}"
+            assert turns < 20_000, "time stands still"
             self.now_us = max(self.now_us, self.session.timer_us())
             self.session.handle_timer(self.now_us)
             self.settle()
@@ -362,6 +365,47 @@ def test_a_setting_that_is_not_kept_is_no_ready_radio() -> None:
     assert Ready not in map(type, events)
 
 
+@pytest.mark.parametrize(
+    ("command", "replies"),
+    [("mac pause", ["busy"]), ("mac pause", []), ("mac pause", ["0"]), ("radio set sf", ["busy"])],
+)
+def test_a_module_that_does_not_obey_is_not_set_up(command: str, replies: list[str]) -> None:
+    """Neither paused nor set: the ladder is for that."""
+    made = bench()
+    made.odd = {command: replies}
+    assert Ready not in map(type, made.run_until(Unresponsive))
+
+
+def test_a_short_pause_is_renewed_while_the_receiver_is_open() -> None:
+    """Older firmware cannot close it, and need not."""
+    made = bench()
+    made.odd = {"radio rxstop": ["invalid_param"], "mac pause": ["100000"]}
+    made.run_until(Ready)
+    made.commands.clear()
+    ends_us = made.last_us["mac pause"] + 100_000_000
+    while "mac pause" not in made.commands:
+        made.run_until(Alive)
+    assert made.session.listening
+    assert made.last_us["mac pause"] < ends_us
+    assert "radio set freq 921400000" not in made.commands
+
+
+def test_before_it_is_up_there_is_nothing_to_restart() -> None:
+    made = bench()
+    made.session.restart_device(0)
+    assert "sys reset" not in made.commands
+    made.run_until(Ready)
+
+
+def test_after_its_end_nothing_is_heard() -> None:
+    """The port is gone; what was on its way is let go."""
+    made = listening()
+    made.session.end()
+    made.say("radio_rx  01")
+    assert made.events == []
+    assert made.session.rejects == {}
+
+
 @given(st.data())
 def test_any_mixture_of_lines_noise_and_time_ends_in_a_state_that_works(
     data: st.DataObject,
@@ -382,6 +426,9 @@ def test_any_mixture_of_lines_noise_and_time_ends_in_a_state_that_works(
     if made.session.listening:
         made.events.clear()
     made.run_until(Alive)
+    for _ in range(3):  # alive, but perhaps just being set up again
+        if not made.session.listening:
+            made.run_until(Alive)
     assert made.session.listening
     made.say("radio_rx  C0")
     made.run_until(Received)
