@@ -27,6 +27,7 @@ DRAIN_US = 200_000
 RESET_US = 3_000_000
 PAUSE_RETRY_US = 1_000_000
 _PAUSE_ATTEMPTS = 8
+_SET_ATTEMPTS = 3
 _VERSION_ATTEMPTS = 3
 
 _WORD = re.compile(r"(?!)")  # a reply word, nothing else
@@ -158,10 +159,12 @@ def configure(settings: RadioSettings, model: int, watchdog_ms: int) -> Script[N
     """
     values = settings.values(model, watchdog_ms)
     for name, value in values.items():
-        reply = yield Ask(f"radio set {name} {value}")
-        if reply == "invalid_param":  # line noise does that as well
+        for _ in range(_SET_ATTEMPTS):
             reply = yield Ask(f"radio set {name} {value}")
-        if reply == "invalid_param":
+            if reply != "invalid_param":
+                break
+            yield from drain()  # line noise does that as well, and replies to earlier commands
+        else:
             raise Refused(f"the module does not take: radio set {name} {value}")
         if reply != "ok":
             raise Trouble(f"radio set {name}: {reply or 'no answer'}")

@@ -36,6 +36,8 @@ class VirtualLine:
     commands: list[str] = field(default_factory=list)
     _flying: list[tuple[int, bool, bytes]] = field(default_factory=list)
     _free_at_us: dict[bool, int] = field(default_factory=lambda: {True: 0, False: 0})
+    _turned_us: int = 0
+    _turns: int = 0
 
     def __post_init__(self) -> None:
         self.module = self._power_on(ResetCause.POWER_ON)
@@ -126,6 +128,9 @@ class VirtualLine:
         return min(flying, self.session.timer_us(), self.module.timer_us())
 
     def _happen(self) -> None:
+        self._turns = self._turns + 1 if self._turned_us == self.now_us else 0
+        self._turned_us = self.now_us
+        assert self._turns < 10_000, f"time stands still: {self.events[-1:]}"
         due = [item for item in self._flying if item[0] <= self.now_us]
         for item in due:
             self._flying.remove(item)
