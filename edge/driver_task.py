@@ -21,7 +21,7 @@ from edge.power_helper import PowerHelper
 from edge.radio_watch import ConcentratorWatch, RadioWatch
 from edge.recovery_ladder import Step
 from edge.supervisor import supervise
-from protocol.lora.events import ConcentratorStateChanged, LinkState, RadioEvent
+from protocol.lora.events import ConcentratorStateChanged, Heartbeat, LinkState, RadioEvent
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +98,8 @@ class DriverTask:
                     self._beat()
                     self._look_at(event)
                     await self.events.put(event)
-                    self._mend(driver)
+                    if isinstance(event, Heartbeat):  # it is what tells how the radios do
+                        await self._mend(driver)
         except Exception as error:
             await self._disconnected(error)
             if isinstance(error, (TransientDriverError, PermanentDriverError)):
@@ -128,13 +129,15 @@ class DriverTask:
         else:
             self.health.concentrator_down(event.concentrator, event.detail)
 
-    def _mend(self, driver: Driver) -> None:
+    async def _mend(self, driver: Driver) -> None:
         """Take the next step if a radio is deaf.
 
         Raises:
             TransientDriverError: the step needs the connection to end.
         """
-        possible = {Step.RESTART, *self._steps_without_connection()}
+        if not self.watch.deaf(self.now_us()):
+            return
+        possible = {Step.RESTART, *await asyncio.to_thread(self._steps_without_connection)}
         if isinstance(driver, SoftReset):
             possible.add(Step.RESET)
         due = self.watch.step_for_the_deaf(self.now_us(), possible)
@@ -149,6 +152,7 @@ class DriverTask:
         raise TransientDriverError(f"recovery by {step.value}: {why}")
 
     def _steps_without_connection(self) -> set[Step]:
+        """Asks the file system, so it belongs on a thread."""
         steps = set()
         if Path(self.options.port).exists():
             steps.add(Step.LINE)
@@ -166,7 +170,8 @@ class DriverTask:
         self.watch.disconnected(now_us)
         step = self._step
         if step is None and isinstance(error, TransientDriverError):
-            due = self.watch.step_for_the_unreachable(now_us, self._steps_without_connection())
+            possible = await asyncio.to_thread(self._steps_without_connection)
+            due = self.watch.step_for_the_unreachable(now_us, possible)
             step = due[0] if due is not None else None
         if step is Step.LINE:
             await pulse_lines(self.options.port, self.options.baud)

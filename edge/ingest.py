@@ -142,9 +142,8 @@ class Ingest:
         if not event.payload:
             return DropReason.TOO_SHORT
         if len(event.payload) > MAX_PHY_PAYLOAD:
-            return (
-                DropReason.CORRUPT
-            )  # no device can have reported that; it cannot be stored either
+            # No device can have reported that; it cannot be stored either.
+            return DropReason.CORRUPT
         if self.builder.rule(event).any_crc:
             return None
         return _CRC_DROPS.get(event.crc_status)

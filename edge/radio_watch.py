@@ -61,13 +61,17 @@ class ConcentratorWatch:
         """How each radio does."""
         return [radio.judge(now_us) for radio in self.radios]
 
-    def step_for_the_deaf(self, now_us: int, possible: Collection[Step]) -> tuple[Step, str] | None:
-        """What to do about deaf radios now, and why; None = nothing."""
-        deaf = [
+    def deaf(self, now_us: int) -> list[str]:
+        """Which radios are deaf, and why."""
+        return [
             f"radio {index}: {judgement.reason}"
             for index, judgement in enumerate(self.judge(now_us))
             if judgement.verdict is Verdict.DEAF
         ]
+
+    def step_for_the_deaf(self, now_us: int, possible: Collection[Step]) -> tuple[Step, str] | None:
+        """What to do about deaf radios now, and why; None = nothing."""
+        deaf = self.deaf(now_us)
         return self._step(now_us, possible, "; ".join(deaf)) if deaf else None
 
     def step_for_the_unreachable(

@@ -127,6 +127,8 @@ class Remover:
             return
         await self._find_oldest()
         first = min((head.boot for head in self._oldest.values()), default=boots.current)
+        if not boots.removable(first, ()):
+            return  # frames that were set aside need not be read for that
         numbers = boots.removable(first, await boots_of_dead_letters(self.database))
         if not numbers:
             return
