@@ -157,15 +157,13 @@ class DialectDriver(ABC, Generic[Event]):
     def check_identity(self, identity: bytes) -> None:
         """See whether it is the device that is wanted, and still the one that it was.
 
-        Its beginning is enough: some identities are long.
-
         Raises:
             DriverError: it is another one, or does not tell.
         """
         wanted = self.options.unique_id or self._identity.hex()
         if wanted and not identity:
             raise PortLost(f"{self.options.port}: the device does not tell its identity")
-        if wanted and not identity.hex().startswith(wanted):
+        if wanted and identity.hex() != wanted:
             raise UnsupportedDevice(
                 f"{self.options.port}: the device reports {identity.hex()}, not {wanted}; if it"
                 f" was replaced on purpose, change unique_id of concentrator {self.options.name!r}"

@@ -59,12 +59,13 @@ async def test_what_the_firmware_cannot_do_is_refused(radio: RadioOptions, reaso
 
 
 async def test_another_modem_than_the_pinned_one_is_refused(device: Device) -> None:
-    """By the public key that it made at its first start; the first digits are enough."""
-    own = device.site.concentrators["board"].identity.unique_id.hex()
+    """By the public key that it made at its first start, all 32 bytes of it."""
+    own = (device.site.concentrators["board"].identity.unique_id * 4).hex()
     async with MeshCoreDriver(device.options(unique_id=own), device.clock):
         pass
-    with pytest.raises(UnsupportedDevice, match="if it was replaced on purpose"):
-        await MeshCoreDriver(device.options(unique_id="00" * 8), device.clock).__aenter__()
+    for other in (own[:16], "00" * 32):
+        with pytest.raises(UnsupportedDevice, match="if it was replaced on purpose"):
+            await MeshCoreDriver(device.options(unique_id=other), device.clock).__aenter__()
 
 
 async def test_a_restart_between_two_packets_costs_neither(device: Device) -> None:
