@@ -126,7 +126,8 @@ def _expected(check: str, concentrator: ConcentratorConfig, found: Introduction)
     if found.driver != concentrator.driver:
         text = f"{found.firmware} answers; driver {concentrator.driver} is configured"
         return Finding(check, "fault", text, f'driver = "{found.driver}" for concentrator {name}')
-    if concentrator.unique_id and found.identity != concentrator.unique_id:
+    # Of some families only the driver asks for the identity; it refuses another board itself.
+    if concentrator.unique_id and found.identity not in ("", concentrator.unique_id):
         text = f"another board answers: {found.identity}, not {concentrator.unique_id}"
         fix = f'if it was replaced on purpose: unique_id = "{found.identity}"'
         return Finding(check, "fault", text, fix)

@@ -114,6 +114,17 @@ def test_another_family_than_the_configured_one_is_a_fault(tmp_path: Path) -> No
     assert found.fix == 'driver = "rnode" for concentrator roof'
 
 
+def test_a_pinned_device_that_does_not_say_which_one_it_is_is_no_fault(tmp_path: Path) -> None:
+    """An RNode tells its identity to the driver; doctor has no reason to call it another board."""
+    with an_rnode() as port:
+        text = CONFIG.format(port=port, driver="rnode", unique_id="02a1010000002a")
+        text += 'payload = "cbor"\nsync_word = 0x12\n'
+        found = findings(load(text).config, tmp_path)["port of roof"]
+
+    assert found.result == "ok"
+    assert "RNode firmware 1.86" in found.text
+
+
 def test_nothing_is_asked_unless_it_may_be(tmp_path: Path) -> None:
     master, slave = os.openpty()
     try:
