@@ -30,8 +30,7 @@ META_US = 100_000
 
 _RADIO = struct.Struct("<IIBB")
 _FREQUENCY_TOLERANCE_HZ = 100  # the chip tunes in steps of 61 Hz
-_DATA, _SET_HARDWARE = 0x00, 0x06
-_ANSWER = 0x80
+_DATA, SET_HARDWARE = 0x00, 0x06
 
 
 class Hardware(IntEnum):
@@ -52,6 +51,11 @@ class Hardware(IntEnum):
     ERROR = 0xF1
     TX_DONE = 0xF8
     RX_META = 0xF9
+
+
+def answer_to(request: Hardware) -> int:
+    """The command of the answer."""
+    return request | 0x80
 
 
 class ErrorCode(IntEnum):
@@ -191,7 +195,7 @@ class MeshCoreSession:
 
     def restart_device(self) -> None:
         """Ask the modem to start anew; that it has done so shows in its settings."""
-        self._outgoing += encode_frame(bytes([_SET_HARDWARE, Hardware.REBOOT]))
+        self._outgoing += encode_frame(bytes([SET_HARDWARE, Hardware.REBOOT]))
 
     def next_event(self) -> MeshCoreEvent | None:
         """What has happened, oldest first; None = nothing more."""
@@ -226,7 +230,7 @@ class MeshCoreSession:
         command, data = body[0], body[1:]
         if command == _DATA:
             self._packet(data, now_us)
-        elif command == _SET_HARDWARE and data:
+        elif command == SET_HARDWARE and data:
             self._heard_at_us = now_us
             self._hardware(data[0], data[1:], now_us)
         else:
@@ -265,7 +269,7 @@ class MeshCoreSession:
     def _ask(self, now_us: int) -> None:
         question = self._steps[self._next]
         self._question, self._asked_at_us = question, now_us
-        body = bytes([_SET_HARDWARE, question.request]) + question.data
+        body = bytes([SET_HARDWARE, question.request]) + question.data
         self._outgoing += encode_frame(body)
 
     def _answered(self, now_us: int) -> None:
@@ -320,7 +324,7 @@ class MeshCoreSession:
             _Question(
                 Hardware.SET_SIGNAL_REPORT,
                 b"\x01",
-                (Hardware.OK, Hardware.GET_SIGNAL_REPORT | _ANSWER),
+                (Hardware.OK, answer_to(Hardware.GET_SIGNAL_REPORT)),
                 self._finish,
                 optional=True,
             ),
@@ -382,4 +386,4 @@ class MeshCoreSession:
 def _question(
     request: Hardware, done: Callable[[bytes], None], *, optional: bool = False
 ) -> _Question:
-    return _Question(request, b"", (request | _ANSWER,), done, optional)
+    return _Question(request, b"", (answer_to(request),), done, optional)

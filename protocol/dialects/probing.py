@@ -22,6 +22,15 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from protocol.dialects import kiss_framing
+from protocol.dialects.kiss_framing import KissDecoder
+from protocol.dialects.meshcore import SET_HARDWARE, Hardware, answer_to
+from protocol.dialects.rnode_commands import (
+    DETECT_REQUEST,
+    DETECT_RESPONSE,
+    MAX_BODY,
+    Command,
+)
 from protocol.link.codec import parse, serialize
 from protocol.link.errors import MalformedMessage
 from protocol.link.framing import FrameDecoder, encode_frame
@@ -29,11 +38,7 @@ from protocol.link.messages import BoardHello, Envelope, HostHello
 
 _LEASE_MS = 1000  # nobody holds the board after the question
 
-_FEND, _FESC, _TFEND, _TFESC = 0xC0, 0xDB, 0xDC, 0xDD
-_RNODE_DETECT, _RNODE_FIRMWARE = 0x08, 0x50
-_RNODE_DETECTED = (_RNODE_DETECT, b"\x46")
-_SET_HARDWARE = 0x06
-_MESHCORE_VERSION, _MESHCORE_IDENTITY = 0x91, 0x81
+_RNODE_DETECTED = (Command.DETECT, bytes([DETECT_RESPONSE]))
 _LORAPRS_SIGNAL, _LORAPRS_TELEMETRY = 0x07, 0x09
 _RN_VERSION = re.compile(rb"(RN2483|RN2903)\S* (\d+\.\d+\.\d+)")
 _RN_IDENTITY = re.compile(rb"[\r\n]([0-9A-Fa-f]{16})\r\n")
@@ -91,13 +96,15 @@ def _recognise_bridge(heard: bytes) -> Introduction | None:
 
 def _ask_rnode(heard: bytes) -> bytes:
     if _RNODE_DETECTED in kiss_frames(heard):
-        return bytes([_FEND, _RNODE_FIRMWARE, 0x00, _FEND])
-    return bytes([_FEND, _RNODE_DETECT, 0x73, _FEND])
+        return kiss_framing.encode_frame(bytes([Command.FIRMWARE_VERSION, 0x00]))
+    return kiss_framing.encode_frame(bytes([Command.DETECT, DETECT_REQUEST]))
 
 
 def _recognise_rnode(heard: bytes) -> Introduction | None:
     frames = list(kiss_frames(heard))
-    versions = [data for command, data in frames if command == _RNODE_FIRMWARE and len(data) == 2]
+    versions = [
+        data for command, data in frames if command == Command.FIRMWARE_VERSION and len(data) == 2
+    ]
     if _RNODE_DETECTED not in frames or not versions:
         return None
     major, minor = versions[-1]
@@ -105,22 +112,23 @@ def _recognise_rnode(heard: bytes) -> Introduction | None:
 
 
 def _ask_meshcore(heard: bytes) -> bytes:
-    known = _meshcore_answer(heard, _MESHCORE_VERSION, 2)
-    wanted = _MESHCORE_IDENTITY if known else _MESHCORE_VERSION
-    return bytes([_FEND, _SET_HARDWARE, wanted & 0x7F, _FEND])
+    known = _meshcore_answer(heard, Hardware.GET_VERSION, 2)
+    wanted = Hardware.GET_IDENTITY if known else Hardware.GET_VERSION
+    return kiss_framing.encode_frame(bytes([SET_HARDWARE, wanted]))
 
 
 def _recognise_meshcore(heard: bytes) -> Introduction | None:
-    version = _meshcore_answer(heard, _MESHCORE_VERSION, 2)
-    identity = _meshcore_answer(heard, _MESHCORE_IDENTITY, 32)
+    version = _meshcore_answer(heard, Hardware.GET_VERSION, 2)
+    identity = _meshcore_answer(heard, Hardware.GET_IDENTITY, 32)
     if not version or not identity:
         return None
     return Introduction("meshcore", identity.hex(), f"MeshCore KISS modem {version[0]}")
 
 
-def _meshcore_answer(heard: bytes, reply: int, length: int) -> bytes:
+def _meshcore_answer(heard: bytes, request: Hardware, length: int) -> bytes:
+    reply = bytes([answer_to(request)])
     for command, data in kiss_frames(heard):
-        if command == _SET_HARDWARE and data[:1] == bytes([reply]) and len(data) == 1 + length:
+        if command == SET_HARDWARE and data[:1] == reply and len(data) == 1 + length:
             return data[1:]
     return b""
 
@@ -151,13 +159,8 @@ def _recognise_rn2xx3(heard: bytes) -> Introduction | None:
 
 def kiss_frames(heard: bytes) -> Iterator[tuple[int, bytes]]:
     """Whole frames: first byte, and the rest unescaped. What is no frame is passed over."""
-    for escaped in heard.split(bytes([_FEND]))[1:-1]:
-        body = (
-            escaped.replace(bytes([_FESC, _TFEND]), bytes([_FEND]))
-            .replace(bytes([_FESC, _TFESC]), bytes([_FESC]))
-        )  # fmt: skip
-        if body:
-            yield body[0], body[1:]
+    for body in KissDecoder(MAX_BODY).feed(heard):
+        yield body[0], body[1:]
 
 
 QUESTIONS = (
