@@ -10,9 +10,10 @@ from pathlib import Path
 
 from edge.cli.doctor_finding import Finding
 from edge.cli.output import size
+from edge.mounts import mount_of
+from edge.outbox.database import PAGE_BYTES
 
 _LEAST_FREE_BYTES = 100_000_000
-_PAGE_BYTES = 4096  # of the outbox; see edge/outbox/database.py
 _FLUSHES = 20
 _SLOW_FLUSH_S = 0.1  # a sound card takes 3 to 30 ms
 _FORGETFUL = ("tmpfs", "ramfs", "overlay", "squashfs")
@@ -64,8 +65,8 @@ def _file_system(directory: Path, proc: Path) -> Finding:
         return Finding("file system", "fault", f"{text}: SQLite needs a local one", elsewhere)
     if kind in _WITHOUT_JOURNAL:
         return Finding("file system", "warning", f"{text}: a power cut may break it", elsewhere)
-    if block < _PAGE_BYTES:
-        fix = f"make the file system anew with blocks of {_PAGE_BYTES} bytes: mkfs.ext4 -b 4096"
+    if block < PAGE_BYTES:
+        fix = f"make the file system anew with blocks of {PAGE_BYTES} bytes: mkfs.ext4 -b 4096"
         text = f"{text}: a power cut may garble more than the last write"
         return Finding("file system", "warning", text, fix)
     return Finding("file system", "ok", text)
@@ -73,24 +74,18 @@ def _file_system(directory: Path, proc: Path) -> Finding:
 
 def mounted_as(directory: Path, proc: Path = Path("/proc")) -> str:
     """Kind of the file system that holds a directory; "" = the kernel does not tell."""
-    device = os.stat(directory).st_dev  # noqa: PTH116 - it is os.major that follows
-    number = f"{os.major(device)}:{os.minor(device)}"
     try:
-        lines = (proc / "self/mountinfo").read_text(errors="replace").splitlines()
+        mount = mount_of(directory, proc / "self/mountinfo")
     except OSError:
         return ""
-    for line in lines:
-        place, _, source = line.partition(" - ")
-        if place.split()[2:3] == [number]:
-            return source.split()[0]
-    return ""
+    return "" if mount is None else mount.kind
 
 
 def _flush(directory: Path) -> Finding:
     """What each commit has to wait for: a page written in place, and flushed."""
     try:
         with tempfile.NamedTemporaryFile(dir=directory, prefix=".doctor-") as file:
-            file.write(bytes(_PAGE_BYTES))
+            file.write(bytes(PAGE_BYTES))
             file.flush()
             os.fsync(file.fileno())
             took_s = [_one_flush(file.fileno()) for _ in range(_FLUSHES)]
@@ -107,6 +102,6 @@ def _flush(directory: Path) -> Finding:
 
 def _one_flush(descriptor: int) -> float:
     began_s = time.monotonic()
-    os.pwrite(descriptor, os.urandom(_PAGE_BYTES), 0)
+    os.pwrite(descriptor, os.urandom(PAGE_BYTES), 0)
     os.fdatasync(descriptor)
     return time.monotonic() - began_s

@@ -17,6 +17,7 @@ from cryptography import x509
 from edge.cli.doctor_finding import Finding
 from edge.config.fields import without_password
 from edge.config.model import Config, UpstreamConfig
+from edge.upstreams.tls import tls_context
 
 _DEADLINE_S = 5.0
 _PORTS = {"mqtt": 1883, "mqtts": 8883, "http": 80, "https": 443, "nats": 4222, "tls": 4222}
@@ -59,14 +60,9 @@ def _reach(upstream: UpstreamConfig, url: str, now: datetime) -> Iterator[Findin
 
 
 def _tls(upstream: UpstreamConfig) -> ssl.SSLContext:
-    """As the adapter does it: its own CA or the system's, and our certificate if it has one."""
-    options = upstream.options
-    context = ssl.create_default_context(cafile=getattr(options, "ca_file", "") or None)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    certificate = getattr(options, "cert_file", "")
-    if certificate:
-        context.load_cert_chain(certificate, getattr(options, "key_file", "") or None)
-    return context
+    """As the adapter has it."""
+    names = ("ca_file", "cert_file", "key_file")
+    return tls_context(*(getattr(upstream.options, name, "") for name in names))
 
 
 def _files(upstream: UpstreamConfig, now: datetime) -> Iterator[Finding]:

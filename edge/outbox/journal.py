@@ -6,12 +6,12 @@ along with each of its own commits: one every five seconds in which something wa
 ``commit=``). For a store that writes little, that is half of what reaches the card.
 """
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-_MOUNTS = Path("/proc/self/mountinfo")
+from edge.mounts import MOUNTS, mount_of
+
 _USUAL_INTERVAL_S = 5.0
 _BLOCK_BYTES = 4096
 _BLOCKS = 3
@@ -43,21 +43,15 @@ class Journal:
         return _BLOCKS * _BLOCK_BYTES
 
 
-def journal_of(directory: Path, mounts: Path = _MOUNTS) -> Journal:
+def journal_of(directory: Path, mounts: Path = MOUNTS) -> Journal:
     """Find out what file system a directory is on.
-
-    Args:
-        mounts: in the format of proc(5), ``/proc/[pid]/mountinfo``.
 
     Raises:
         OSError: that cannot be read.
     """
-    device = directory.stat().st_dev
-    name = f"{os.major(device)}:{os.minor(device)}"
-    for line in mounts.read_text().splitlines():
-        before, _, after = line.partition(" - ")
-        if before.split()[2] == name and after.split()[0] == "ext4":
-            asked = re.search(r"\bcommit=(\d+)", after)
-            # 0 stands for the usual one.
-            return Journal(float(asked[1] if asked else 0) or _USUAL_INTERVAL_S)
-    return Journal()
+    mount = mount_of(directory, mounts)
+    if mount is None or mount.kind != "ext4":
+        return Journal()
+    asked = re.search(r"\bcommit=(\d+)", mount.options)
+    # 0 stands for the usual one.
+    return Journal(float(asked[1] if asked else 0) or _USUAL_INTERVAL_S)

@@ -27,6 +27,7 @@ from edge.upstreams.base import (
     UpstreamError,
 )
 from edge.upstreams.mqtt_connection import Broker, MqttConnection, code_error, written_by
+from edge.upstreams.tls import tls_context
 from protocol.records.sensor_frame import FrameId, SensorFrame
 from protocol.records.sensor_frame_codec import encode
 from protocol.records.sensor_frame_json import to_json_object
@@ -289,14 +290,11 @@ class MqttUpstream:
         )
 
     def _tls(self) -> ssl.SSLContext:
+        options = self._options
         try:
-            context = ssl.create_default_context(cafile=self._options.ca_file or None)
-            context.minimum_version = ssl.TLSVersion.TLSv1_2
-            if self._options.cert_file:
-                context.load_cert_chain(self._options.cert_file, self._options.key_file or None)
-        except (OSError, ssl.SSLError) as error:
+            return tls_context(options.ca_file, options.cert_file, options.key_file)
+        except OSError as error:
             raise PermanentUpstreamError(f"certificates: {error}") from None
-        return context
 
 
 def _read_secret(path: str) -> str | None:

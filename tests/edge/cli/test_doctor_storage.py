@@ -68,7 +68,7 @@ def test_file_systems(tmp_path: Path, kind: str, result: str) -> None:
 
 
 def test_small_blocks_are_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor_storage, "_PAGE_BYTES", 1 << 20)
+    monkeypatch.setattr(doctor_storage, "PAGE_BYTES", 1 << 20)
 
     assert "blocks" in look(tmp_path, mounted(tmp_path, "ext4"))["file system"].fix
 
