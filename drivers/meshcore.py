@@ -6,31 +6,29 @@ nothing for some milliseconds then.
 """
 
 from drivers.base import Capabilities, Metadata
-from drivers.dialect_driver import DialectDriver
 from drivers.errors import UnsupportedDevice
-from drivers.meshcore_options import FAMILY, SYNC_WORD, check_options
+from drivers.meshcore_options import SYNC_WORD, check_options
+from drivers.plain_events import plain_heartbeat, plain_uplink
+from drivers.session_driver import DialectDriver
 from protocol.dialects.meshcore import (
     MAX_PACKET,
-    Alive,
-    Lost,
     MeshCoreEvent,
     MeshCoreSession,
     RadioSettings,
     Ready,
     Received,
-    Unusable,
 )
-from protocol.lora.events import CrcStatus, Heartbeat, LinkState, RadioStatistics, UplinkReceived
+from protocol.dialects.session_events import Alive, Lost, Unusable
+from protocol.lora.events import Heartbeat, RadioStatistics, UplinkReceived
 
 RSSI_MODEL = "meshcore"
 
 
-class MeshCoreDriver(DialectDriver[MeshCoreEvent]):
+class MeshCoreDriver(DialectDriver[MeshCoreSession, MeshCoreEvent]):
     """One modem on one port; see :class:`drivers.base.Driver`."""
 
-    family = FAMILY
+    nobody = "no MeshCore modem"
     check = staticmethod(check_options)
-    _modem: MeshCoreSession
     _received = 0
 
     @property
@@ -55,67 +53,49 @@ class MeshCoreDriver(DialectDriver[MeshCoreEvent]):
             radio.spreading_factor,
             int(radio.coding_rate.rpartition("/")[2]),
         )
-        self._modem = MeshCoreSession(settings, now_us)
-        return self._modem
+        return MeshCoreSession(settings, now_us)
 
     def digest(self, event: MeshCoreEvent, now_us: int) -> None:  # noqa: ARG002 - has its own time
         """See :meth:`DialectDriver.digest`."""
         match event:
             case Ready(version, identity):
-                self.check_identity(identity)
                 named = identity.hex()[:16] or "unknown"
-                self.change_state(
-                    LinkState.UP, f"MeshCore KISS modem version {version}, identity {named}"
-                )
+                detail = f"MeshCore KISS modem version {version}, identity {named}"
+                self.ready(identity.hex(), detail)
             case Received():
                 self.emit(self._uplink(event))
             case Alive():
                 self.emit(self._heartbeat())
             case Lost(reason):
-                self.change_state(LinkState.DOWN, reason)
+                self.lost(reason)
             case Unusable(reason):
                 raise UnsupportedDevice(f"{self.options.port}: {reason}")
 
     def _uplink(self, event: Received) -> UplinkReceived:
-        radio = self.options.radios[0]
         self._received += 1
-        return UplinkReceived(
-            concentrator=self.options.name,
-            radio=0,
-            payload=event.payload,
-            frequency_hz=radio.frequency_hz,
-            spreading_factor=radio.spreading_factor,
-            bandwidth_hz=radio.bandwidth_hz,
-            coding_rate=radio.coding_rate,
+        return plain_uplink(
+            self.options,
+            0,
+            event.payload,
             rssi_dbm=event.rssi_dbm,
             rssi_model=RSSI_MODEL,
             snr_db=event.snr_db,
-            frequency_error_hz=None,
-            # It drops what has a bad CRC, but does not say whether there was one at all.
-            crc_status=CrcStatus.UNKNOWN,
             received_at_us=event.at_us,
-            count_us=None,
-            origin=None,
         )
 
     def _heartbeat(self) -> Heartbeat:
-        modem = self._modem
-        return Heartbeat(
-            concentrator=self.options.name,
-            radios=(
-                RadioStatistics(
-                    received=self._received,
-                    crc_errors=modem.receive_errors,
-                    noise_rssi_dbm=modem.noise_floor_dbm,
-                    faults=0,
-                    receiving=self.is_up,
-                ),
-            ),
-            newest=None,
-            ring_used=0,
-            ring_capacity=0,
-            ring_overflow=0,
-            link_rejects=modem.rejects,
+        modem = self.session
+        radio = RadioStatistics(
+            received=self._received,
+            crc_errors=modem.receive_errors,
+            noise_rssi_dbm=modem.noise_floor_dbm,
+            faults=0,
+            receiving=self.is_up,
+        )
+        return plain_heartbeat(
+            self.options,
+            [radio],
+            modem.rejects,
             temperature_celsius=modem.temperature_celsius,
             supply_volts=modem.supply_volts,
         )

@@ -28,24 +28,23 @@ from drivers.base import (
 )
 from drivers.errors import DriverError, HandshakeTimeout, UnsupportedDevice
 from drivers.option_checks import refuse
+from drivers.plain_events import plain_heartbeat, plain_uplink
 from drivers.rn2xx3_options import check_options
 from drivers.serial_port import SerialPort, open_port
 from protocol.dialects.rn2xx3 import RN2xx3Session
 from protocol.dialects.rn2xx3_events import (
     Alive,
     LineAction,
-    Lost,
     Ready,
     Received,
     RN2xx3Event,
     SignalReading,
     Unresponsive,
-    Unusable,
 )
 from protocol.dialects.rn2xx3_settings import RadioSettings
+from protocol.dialects.session_events import Lost, Unusable
 from protocol.lora.events import (
     ConcentratorStateChanged,
-    CrcStatus,
     Heartbeat,
     LinkState,
     RadioEvent,
@@ -83,6 +82,7 @@ class RN2xx3Driver:
         self._received = 0
         self._up = False
         self._tells_rssi = True
+        self._identity = ""
         self._port: SerialPort | None = None
         self._session: RN2xx3Session | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -241,6 +241,7 @@ class RN2xx3Driver:
         match event:
             case Ready(identity):
                 self._tells_rssi = identity.tells_rssi
+                self._identity = identity.hardware_eui
                 self._change_state(
                     LinkState.UP,
                     f"{identity.banner.text}, module {identity.hardware_eui};"
@@ -265,50 +266,36 @@ class RN2xx3Driver:
 
     def _change_state(self, state: LinkState, detail: str) -> None:
         self._up = state is LinkState.UP
-        self._outgoing.append(ConcentratorStateChanged(self._options.name, state, detail))
+        self._outgoing.append(
+            ConcentratorStateChanged(self._options.name, state, detail, self._identity)
+        )
 
     def _uplink(self, event: Received) -> UplinkReceived:
-        radio = self._options.radios[0]
         self._received += 1
         on_line_us = event.line_bytes * _BITS_PER_BYTE * 1_000_000 // self._options.baud
-        return UplinkReceived(
-            concentrator=self._options.name,
-            radio=0,
-            payload=event.payload,
-            frequency_hz=radio.frequency_hz,
-            spreading_factor=radio.spreading_factor,
-            bandwidth_hz=radio.bandwidth_hz,
-            coding_rate=radio.coding_rate,
+        return plain_uplink(
+            self._options,
+            0,
+            event.payload,
             rssi_dbm=event.rssi_dbm,
             rssi_model=RSSI_MODEL,
             snr_db=event.snr_db,
-            frequency_error_hz=None,
-            # It drops what has a bad CRC, and does not tell whether there was one at all.
-            crc_status=CrcStatus.UNKNOWN,
             received_at_us=event.arrived_us - on_line_us,
-            count_us=None,
-            origin=None,
         )
 
     def _heartbeat(self, session: RN2xx3Session, supply_mv: int | None) -> Heartbeat:
-        return Heartbeat(
-            concentrator=self._options.name,
-            radios=(
-                RadioStatistics(
-                    received=self._received,
-                    crc_errors=0,  # a bad CRC and the watchdog look alike: see radio_errors
-                    noise_rssi_dbm=None,
-                    faults=session.recoveries.total(),
-                    receiving=session.listening,
-                ),
-            ),
-            newest=None,
-            ring_used=0,
-            ring_capacity=0,
-            ring_overflow=0,
-            link_rejects=session.rejects
+        radio = RadioStatistics(
+            received=self._received,
+            crc_errors=0,  # a bad CRC and the watchdog look alike: see radio_errors
+            noise_rssi_dbm=None,
+            faults=session.recoveries.total(),
+            receiving=session.listening,
+        )
+        return plain_heartbeat(
+            self._options,
+            [radio],
+            session.rejects
             | {f"recovery_{rung}": count for rung, count in session.recoveries.items()}
             | {"radio_err": session.radio_errors},
-            temperature_celsius=None,
             supply_volts=None if supply_mv is None else supply_mv / 1000,
         )

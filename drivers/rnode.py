@@ -6,24 +6,21 @@ hears private frames only, without their first byte, which its firmware takes fo
 """
 
 from drivers.base import BoottimeUs, Capabilities, DriverOptions, Metadata, RadioOptions
-from drivers.dialect_driver import DialectDriver
 from drivers.errors import UnsupportedDevice
+from drivers.plain_events import plain_heartbeat, plain_uplink
 from drivers.rnode_options import SYNC_WORD, check_options
+from drivers.session_driver import DialectDriver
 from protocol.dialects.rnode import (
-    Alive,
-    Lost,
     RadioSettings,
     Ready,
     Received,
     RNodeEvent,
     RNodeSession,
-    Unusable,
 )
 from protocol.dialects.rnode_commands import MAX_DATA, rssi_dbm, snr_db
+from protocol.dialects.session_events import Alive, Lost, Unusable
 from protocol.lora.events import (
-    CrcStatus,
     Heartbeat,
-    LinkState,
     RadioStatistics,
     UplinkReceived,
 )
@@ -31,12 +28,11 @@ from protocol.lora.events import (
 RSSI_MODEL = "rnode"
 
 
-class RNodeDriver(DialectDriver[RNodeEvent]):
+class RNodeDriver(DialectDriver[RNodeSession, RNodeEvent]):
     """One device on one port; see :class:`drivers.base.Driver`."""
 
-    family = "an RNode"
+    nobody = "no RNode"
     check = staticmethod(check_options)
-    _device: RNodeSession
 
     def __init__(self, options: DriverOptions, boottime_us: BoottimeUs) -> None:
         super().__init__(options, boottime_us)
@@ -57,69 +53,53 @@ class RNodeDriver(DialectDriver[RNodeEvent]):
 
     def begin_session(self, now_us: int) -> RNodeSession:
         """All radios, set up as configured."""
-        self._device = RNodeSession([_settings(radio) for radio in self.options.radios], now_us)
-        return self._device
+        return RNodeSession([_settings(radio) for radio in self.options.radios], now_us)
 
     def digest(self, event: RNodeEvent, now_us: int) -> None:
         """See :meth:`DialectDriver.digest`."""
         match event:
             case Ready((major, minor), platform, identity):
-                self.check_identity(identity)
                 told = f", device {identity.hex()}" if identity else ""
                 detail = f"RNode firmware {major}.{minor:02} on {platform}{told}"
-                self.change_state(LinkState.UP, detail)
+                self.ready(identity.hex(), detail)
             case Received():
                 self.emit(self._uplink(event, now_us))
             case Alive():
                 self.emit(self._heartbeat())
             case Lost(reason):
-                self.change_state(LinkState.DOWN, reason)
+                self.lost(reason)
             case Unusable(reason):
                 raise UnsupportedDevice(f"{self.options.port}: {reason}")
 
     def _uplink(self, event: Received, now_us: int) -> UplinkReceived:
-        radio = self.options.radios[event.radio]
         self._received[event.radio] += 1
-        return UplinkReceived(
-            concentrator=self.options.name,
-            radio=event.radio,
-            payload=event.payload,
-            frequency_hz=radio.frequency_hz,
-            spreading_factor=radio.spreading_factor,
-            bandwidth_hz=radio.bandwidth_hz,
-            coding_rate=radio.coding_rate,
+        return plain_uplink(
+            self.options,
+            event.radio,
+            event.payload,
             rssi_dbm=None if event.rssi is None else rssi_dbm(event.rssi),
             rssi_model=RSSI_MODEL,
             snr_db=None if event.snr is None else snr_db(event.snr),
-            frequency_error_hz=None,
-            # It drops what has a bad CRC, but does not see whether there was one at all.
-            crc_status=CrcStatus.UNKNOWN,
             received_at_us=now_us,
-            count_us=None,
-            origin=None,
         )
 
     def _heartbeat(self) -> Heartbeat:
-        session = self._device
-        return Heartbeat(
-            concentrator=self.options.name,
-            radios=tuple(
-                RadioStatistics(
-                    received=self._received[index],
-                    crc_errors=0,
-                    noise_rssi_dbm=session.noise_rssi_dbm[index],
-                    faults=session.errors.total(),
-                    receiving=self.is_up,
-                )
-                for index in range(len(self.options.radios))
-            ),
-            newest=None,
-            ring_used=0,
-            ring_capacity=0,
-            ring_overflow=0,
-            link_rejects=session.rejects,
+        session = self.session
+        radios = [
+            RadioStatistics(
+                received=received,
+                crc_errors=0,
+                noise_rssi_dbm=noise_dbm,
+                faults=session.errors.total(),
+                receiving=self.is_up,
+            )
+            for received, noise_dbm in zip(self._received, session.noise_rssi_dbm, strict=True)
+        ]
+        return plain_heartbeat(
+            self.options,
+            radios,
+            session.rejects,
             temperature_celsius=session.temperature_celsius,
-            supply_volts=None,
         )
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from protocol.dialects.kiss_framing import KissDecoder, encode_frame
+from protocol.dialects.session_events import Alive, Lost, Unusable
 
 MAX_BODY = 512
 MAX_PACKET = 255
@@ -111,25 +112,6 @@ class Received:
     at_us: int
     rssi_dbm: int | None
     snr_db: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Alive:
-    """The modem has said that its radio is set as it should be."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """The modem is no more as it was; it is being looked for and set up anew."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Unusable:
-    """Trying again cannot help; the session is over."""
-
-    reason: str
 
 
 MeshCoreEvent = Ready | Received | Alive | Lost | Unusable

@@ -21,13 +21,11 @@ from dataclasses import dataclass
 from protocol.dialects.rn2xx3_events import (
     Alive,
     LineAction,
-    Lost,
     Ready,
     Received,
     RN2xx3Event,
     SignalReading,
     Unresponsive,
-    Unusable,
 )
 from protocol.dialects.rn2xx3_ladder import PAUSE_US, Ladder, Rung
 from protocol.dialects.rn2xx3_lines import (
@@ -58,6 +56,7 @@ from protocol.dialects.rn2xx3_scripts import (
     wait,
 )
 from protocol.dialects.rn2xx3_settings import RadioSettings
+from protocol.dialects.session_events import Lost, Unusable
 
 ALIVE_INTERVAL_US = 5_000_000
 QUIET_US = 300_000_000

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from protocol.dialects.rn2xx3_scripts import Identity
+from protocol.dialects.session_events import Lost, Unusable
 
 
 class SignalReading(StrEnum):
@@ -39,13 +40,6 @@ class Alive:
     supply_mv: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """The device no longer listens; it is being brought up again."""
-
-    reason: str
-
-
 class LineAction(StrEnum):
     """What the port is to do now; bytes to send go out when it is done."""
 
@@ -56,13 +50,6 @@ class LineAction(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Unresponsive:
     """The ladder has ended; the session is over, and another attempt may be made later."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Unusable:
-    """Trying again cannot help; the session is over."""
 
     reason: str
 

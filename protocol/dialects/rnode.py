@@ -32,6 +32,7 @@ from protocol.dialects.rnode_commands import (
     parse,
     temperature_celsius,
 )
+from protocol.dialects.session_events import Alive, Lost, Unusable
 
 DETECT_INTERVAL_US = 1_000_000
 CONFIGURE_US = 600_000  # echoes come within 0.25 s
@@ -79,25 +80,6 @@ class Received:
     payload: bytes
     rssi: int | None
     snr: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Alive:
-    """The device has said that a radio is on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """The device is there no more as it was; it is being looked for and set up anew."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Unusable:
-    """Trying again cannot help; the session is over."""
-
-    reason: str
 
 
 RNodeEvent = Ready | Received | Alive | Lost | Unusable

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from drivers import bridge
 from drivers.base import DriverOptions, RadioOptions
 from drivers.bridge import BridgeDriver
 from drivers.errors import HandshakeTimeout, PortLost, UnsupportedConfiguration, UnsupportedDevice
@@ -99,7 +98,7 @@ def options(port: str) -> DriverOptions:
 
 async def test_a_silent_port_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """A GPS receiver, a console, a board without firmware."""
-    monkeypatch.setattr(bridge, "HANDSHAKE_S", 0.2)
+    monkeypatch.setattr(BridgeDriver, "handshake_s", 0.2)
     with pty_pair() as (_, path), pytest.raises(HandshakeTimeout, match="is it the right port"):
         await BridgeDriver(options(path), boottime_us).__aenter__()
 

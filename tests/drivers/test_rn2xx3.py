@@ -18,7 +18,7 @@ from drivers.registry import driver_factory
 from drivers.rn2xx3 import RN2xx3Driver
 from drivers.rn2xx3_options import check_options
 from protocol.dialects.rn2xx3_events import SignalReading
-from protocol.lora.events import LinkState
+from protocol.lora.events import ConcentratorStateChanged, LinkState
 from simulator.fronts.registry import FRONTS
 from simulator.fronts.rn2xx3 import Rn2xx3
 from simulator.fronts.rn2xx3_models import RN2903 as RN2903_MODEL
@@ -166,6 +166,14 @@ async def test_a_module_that_hangs_less_deeply_is_brought_back(
         heartbeat = await listener.heartbeat()
     assert heartbeat.link_rejects["recovery_sys_reset"] == 1
     assert heartbeat.supply_volts == pytest.approx(3.301)
+
+
+async def test_the_module_says_which_one_it_is(tmp_path: Path) -> None:
+    """With every change of state, so that one module is never taken for two."""
+    async with powered(RN2903, tmp_path) as device, connected(device) as listener:
+        own = device.site.concentrators["board"].identity.unique_id.hex()
+    (up,) = [event for event in listener.seen if isinstance(event, ConcentratorStateChanged)]
+    assert up.identity == own
 
 
 async def test_a_soft_reset_starts_the_module_anew(tmp_path: Path) -> None:

@@ -11,15 +11,13 @@ from protocol.dialects.meshcore import (
     ATTEMPTS,
     META_US,
     SILENCE_US,
-    Alive,
-    Lost,
     MeshCoreEvent,
     MeshCoreSession,
     RadioSettings,
     Ready,
     Received,
-    Unusable,
 )
+from protocol.dialects.session_events import Alive, Lost, Unusable
 from tests.scale import SCALE
 
 SETTINGS = RadioSettings(921_400_000, 125_000, 9, 5)

@@ -14,16 +14,15 @@ from protocol.dialects.rn2xx3 import AUTO_BAUD, QUIET_US, RN2xx3Session
 from protocol.dialects.rn2xx3_events import (
     Alive,
     LineAction,
-    Lost,
     Ready,
     Received,
     RN2xx3Event,
     SignalReading,
     Unresponsive,
-    Unusable,
 )
 from protocol.dialects.rn2xx3_ladder import Rung
 from protocol.dialects.rn2xx3_settings import RadioSettings
+from protocol.dialects.session_events import Lost, Unusable
 from tests.scale import SCALE
 
 SETTINGS = RadioSettings(921_400_000, 9, 125_000, "4/5", 0x34)

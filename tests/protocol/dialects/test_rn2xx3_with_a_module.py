@@ -9,14 +9,13 @@ from hypothesis import strategies as st
 from protocol.dialects.rn2xx3 import QUIET_US
 from protocol.dialects.rn2xx3_events import (
     Alive,
-    Lost,
     Ready,
     Received,
     SignalReading,
     Unresponsive,
-    Unusable,
 )
 from protocol.dialects.rn2xx3_settings import RadioSettings
+from protocol.dialects.session_events import Lost, Unusable
 from simulator.fronts.rn2xx3_models import RN2483, RN2903, RN2903_OLD, Rn2xx3Model, Wedge
 from tests.protocol.dialects.rn2xx3_line import SETTINGS, VirtualLine
 

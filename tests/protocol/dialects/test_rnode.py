@@ -15,14 +15,11 @@ from protocol.dialects.rnode import (
     DETECT_INTERVAL_US,
     QUERY_INTERVAL_US,
     SILENCE_US,
-    Alive,
-    Lost,
     RadioSettings,
     Ready,
     Received,
     RNodeEvent,
     RNodeSession,
-    Unusable,
 )
 from protocol.dialects.rnode_commands import (
     DeviceError,
@@ -32,6 +29,7 @@ from protocol.dialects.rnode_commands import (
     rssi_dbm,
     snr_db,
 )
+from protocol.dialects.session_events import Alive, Lost, Unusable
 from tests.scale import SCALE
 
 ROOF = RadioSettings(921_400_000, 125_000, 9, 5)
