@@ -183,8 +183,18 @@ class ObservedOutbox(RuleBasedStateMachine):
                     for upstream in model.upstreams.values():
                         upstream.certain.discard(number)
             model.committed([n for n in held.numbers if n in found], self.uptime_us)
+            self.learn_marks([n for n in held.numbers if n not in found])
         self.unknown = sum(n not in found for held in self.held for n in held.numbers)
         self.held.clear()
+
+    def learn_marks(self, numbers: list[int]) -> None:
+        """Frames may have been committed and, wanted by nobody any more, removed before anyone
+        looked; their marks stay.
+        """
+        for number in numbers:
+            key = self.model.frames[number].key
+            if self.outbox.mark(key) == number.to_bytes(4, "big"):
+                self.model.marks[key] = max(number, self.model.marks.get(key, 0))
 
     def may_be_removed(self, numbers: list[int]) -> bool:
         """By the first tick after the start already."""
