@@ -71,13 +71,6 @@ class Group:
 
     def answers(self) -> Iterable[tuple[asyncio.Future[Seqs], Seqs]]:
         """What to tell each caller: the numbers of its frames."""
-        if len(self.first_of) == 1:
-            [seq] = self.first_of.values()
-            for admissions, done in self.appends:
-                after = seq + len(admissions)
-                yield done, range(seq, after)
-                seq = after
-            return
         next_seq = dict(self.first_of)
         for admissions, done in self.appends:
             seqs = []
@@ -85,6 +78,20 @@ class Group:
                 seqs.append(next_seq[admission.frame_class])
                 next_seq[admission.frame_class] += 1
             yield done, seqs
+
+    def tell(self) -> None:
+        """Give each caller that still waits its numbers."""
+        if len(self.first_of) > 1:
+            for done, seqs in self.answers():
+                if not done.done():
+                    done.set_result(seqs)
+            return
+        seq = self.first_seq  # of one class, as usual, the numbers follow each other
+        for admissions, done in self.appends:
+            after = seq + len(admissions)
+            if not done.done():  # a caller that was cancelled has no use for its numbers
+                done.set_result(range(seq, after))
+            seq = after
 
 
 def number(appends: list[Append], first_seq: int) -> Group:

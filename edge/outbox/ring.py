@@ -70,21 +70,21 @@ class Ring:
         Args:
             now: tells the time in seconds.
         """
+        waiting_bytes = 0
         for admission in append[0]:
-            self._waiting_frames += 1
-            self._waiting_bytes += len(admission.body)
-            frame_class = admission.frame_class
-            if frame_class is _TELEMETRY:
-                if self._telemetry_waits:
-                    continue  # what came before it is due before it
-                self._telemetry_waits = True
-                due_s = now() + self._linger_s
-            elif frame_class is _BULK:
-                due_s = now() + self._bulk_linger_s
-            else:
-                due_s = now()
-            self._due_s = min(self._due_s, due_s)
+            waiting_bytes += len(admission.body)
+            # What is due no later than what waits already needs no look at the clock.
+            if admission.frame_class is not _TELEMETRY or not self._telemetry_waits:
+                self._due_s = min(self._due_s, now() + self._linger(admission.frame_class))
+        self._waiting_bytes += waiting_bytes
+        self._waiting_frames += len(append[0])
         self._waiting.append(append)
+
+    def _linger(self, frame_class: FrameClass) -> float:
+        if frame_class is _TELEMETRY:
+            self._telemetry_waits = True
+            return self._linger_s
+        return self._bulk_linger_s if frame_class is _BULK else 0.0
 
     def is_due(self, now_s: float) -> bool:
         """Whether a group should be committed now."""

@@ -75,7 +75,8 @@ class Outbox:
         self._loop = asyncio.get_running_loop()
         # Found once: this is done for every frame.
         self._put = self._writer.ring.put
-        self._new_future = self._loop.create_future
+        self._new_future: Callable[[], asyncio.Future[Seqs]]
+        self._new_future = partial(asyncio.Future, loop=self._loop)
         self._now_s = self._loop.time
 
     @property
@@ -120,7 +121,7 @@ class Outbox:
         errands = self._errands
         if errands.stopping:
             errands.check_open()
-        done: asyncio.Future[Seqs] = self._new_future()
+        done = self._new_future()
         self._put((admissions, done), self._now_s)
         if not errands.wanted:
             errands.wake()

@@ -221,9 +221,7 @@ class Writer:
         self._metrics.outbox_commit_seconds.observe(elapsed_us / 1e6)
 
     def _committed(self, group: Group) -> None:
-        for done, seqs in group.answers():
-            if not done.done():  # a caller that was cancelled has no use for its numbers
-                done.set_result(seqs)
+        group.tell()
         self._metrics.outbox_commit_frames.observe(group.frames)
         for pack in group.packs:
             self._stored[pack.frame_class].inc(len(pack.bodies))
