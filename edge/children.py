@@ -11,9 +11,10 @@ from drivers.base import DriverFactory
 from edge.backoff import Backoff
 from edge.clock import Clock
 from edge.config.driver_options import driver_options
-from edge.config.model import Config, UpstreamConfig
+from edge.config.model import Config, GatewayConfig, UpstreamConfig
 from edge.control import ControlSocketError, serve_control
 from edge.control_handlers import control_handlers
+from edge.downlink.gate import ClosedGate
 from edge.driver_task import DriverTask
 from edge.forwarder import run_forwarder
 from edge.gateway_status import GatewayStatus
@@ -26,7 +27,7 @@ from edge.monitoring.notify import Notifier, run_watchdog
 from edge.outbox.store import Outbox
 from edge.radio_watch import RadioWatch
 from edge.supervisor import supervise
-from edge.upstreams.base import UpstreamContext
+from edge.upstreams.base import Site, UpstreamContext
 from edge.upstreams.registry import upstream_factory
 
 logger = logging.getLogger(__name__)
@@ -95,6 +96,8 @@ async def _forward(service: Service, upstream: UpstreamConfig) -> None:
         metrics=service.metrics,
         clock=service.clock,
         statistics=service.status,
+        site=_site(service.config.gateway),
+        downlinks=ClosedGate(service.clock.boottime_us),
     )
     adapter = upstream_factory(upstream.kind)(upstream.options, context)
     await run_forwarder(
@@ -106,6 +109,12 @@ async def _forward(service: Service, upstream: UpstreamConfig) -> None:
         backoff=Backoff(random.random),
         failed=partial(service.status.note_fault, upstream.name),
     )
+
+
+def _site(gateway: GatewayConfig) -> Site:
+    if gateway.latitude is None or gateway.longitude is None:
+        return Site(gateway.region)
+    return Site(gateway.region, (gateway.latitude, gateway.longitude, gateway.altitude_m or 0.0))
 
 
 async def _supervised(

@@ -6,25 +6,45 @@ An upstream is an adapter to one system that takes frames: an async context mana
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 from edge.clock import Clock
+from edge.downlink.gate import DownlinkGate
 from edge.monitoring.metrics import Metrics
 from protocol.records.sensor_frame import FrameId, SensorFrame
 
 Batch = Sequence[SensorFrame]
 
 
+class Lane(StrEnum):
+    """In which order an upstream gets its frames.
+
+    ``DATA``: receivers order by time and tell repeats by the frame's id, so live frames go before
+    the backlog. ``NETWORK_SERVER``: a network server drops counters that go backwards, so all goes
+    oldest first, and a device's backlog before its live frames.
+    """
+
+    DATA = "data"
+    NETWORK_SERVER = "network-server"
+
+
 @dataclass(frozen=True, slots=True)
 class SendResult:
-    """What became of a batch; frames in neither are sent again.
+    """What became of a batch; frames in none of the three are sent again.
 
-    ``rejected`` holds frames that the receiver will never take, each with the reason it gave.
+    Attributes:
+        rejected: frames that the receiver will never take, each with the reason it gave.
+        passed_over: frames that this kind does not carry, such as private ones for a network
+            server; nothing of them was sent.
+        sent_bytes: about what went over the line for this batch, without TCP and IP.
     """
 
     acknowledged: frozenset[FrameId]
     rejected: Mapping[FrameId, str] = field(default_factory=dict)
+    passed_over: frozenset[FrameId] = frozenset()
+    sent_bytes: int = 0
 
 
 class UpstreamError(Exception):
@@ -79,6 +99,19 @@ class Upstream(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Site:
+    """Where the gateway stands, for upstreams that tell it.
+
+    Attributes:
+        region: as configured, e.g. "AS923-2".
+        position: latitude and longitude in degrees, altitude in metres; None = not configured.
+    """
+
+    region: str
+    position: tuple[float, float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class UpstreamContext:
     """What every kind of upstream is given besides its options.
 
@@ -86,6 +119,7 @@ class UpstreamContext:
         gateway: EUI-64, 8 bytes.
         name: the upstream's configured name.
         statistics: the gateway's status, for upstreams that publish it.
+        downlinks: takes what a server wants transmitted.
     """
 
     gateway: bytes
@@ -93,10 +127,17 @@ class UpstreamContext:
     metrics: Metrics
     clock: Clock
     statistics: Callable[[], dict[str, object]]
+    site: Site
+    downlinks: DownlinkGate
 
 
 class UpstreamFactory(Protocol):
     """A kind of upstream, mostly its class."""
+
+    @property
+    def lane(self) -> Lane:
+        """Order of its frames."""
+        ...
 
     @property
     def Options(self) -> type[Any]:  # noqa: N802 - a class: the kind's part of the configuration

@@ -15,6 +15,7 @@ from typing import ClassVar, Self
 
 from edge.upstreams.base import (
     Batch,
+    Lane,
     PermanentUpstreamError,
     SendResult,
     TransientUpstreamError,
@@ -59,6 +60,7 @@ class FileUpstream:
     """One directory; see :class:`edge.upstreams.base.Upstream`."""
 
     Options: ClassVar[type[FileOptions]] = FileOptions
+    lane: ClassVar[Lane] = Lane.DATA
     max_batch: ClassVar[int] = 256
 
     def __init__(self, options: FileOptions, context: UpstreamContext) -> None:

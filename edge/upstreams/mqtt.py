@@ -20,6 +20,7 @@ from paho.mqtt.properties import Properties
 
 from edge.upstreams.base import (
     Batch,
+    Lane,
     PermanentUpstreamError,
     SendResult,
     TransientUpstreamError,
@@ -79,6 +80,7 @@ class MqttUpstream:
     """One broker; see :class:`edge.upstreams.base.Upstream`."""
 
     Options: ClassVar[type[MqttOptions]] = MqttOptions
+    lane: ClassVar[Lane] = Lane.DATA
 
     def __init__(self, options: MqttOptions, context: UpstreamContext) -> None:
         self._options = options

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from edge.downlink.gate import ClosedGate
 from edge.monitoring.metrics import Metrics
-from edge.upstreams.base import UpstreamContext
+from edge.upstreams.base import Site, UpstreamContext
 from protocol.records.sensor_frame import FrameId, SensorFrame, WallTime
 from tests.edge.outbox.open_store import GATEWAY, StillClock, content
 
@@ -31,12 +32,15 @@ def ids(batch: Sequence[SensorFrame]) -> list[str]:
 
 def context(name: str = "city", *, clock: StillClock | None = None) -> UpstreamContext:
     """What the service gives to an upstream."""
+    clock = clock or StillClock()
     return UpstreamContext(
         gateway=GATEWAY,
         name=name,
         metrics=Metrics("test"),
-        clock=clock or StillClock(),
+        clock=clock,
         statistics=lambda: {"frames": 7},
+        site=Site("AS923-2", (16.0678, 108.2208, 12.0)),
+        downlinks=ClosedGate(clock.boottime_us),
     )
 
 
