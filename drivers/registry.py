@@ -24,6 +24,9 @@ class Family:
 
 DRIVERS: dict[str, Family] = {
     "bridge": Family("drivers.bridge:BridgeDriver", "drivers.bridge_setup:check_options", 115_200),
+    "loraprs": Family(
+        "drivers.loraprs:LoraprsDriver", "drivers.loraprs_options:check_options", 115_200
+    ),
     "meshcore": Family(
         "drivers.meshcore:MeshCoreDriver", "drivers.meshcore_options:check_options", 115_200
     ),
