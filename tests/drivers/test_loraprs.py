@@ -11,7 +11,6 @@ from drivers.loraprs import LoraprsDriver, radio_settings
 from drivers.registry import driver_factory
 from protocol.dialects.loraprs import LoraprsSession
 from protocol.lora.events import LinkState
-from simulator.scenario import FaultKind
 from tests.drivers.conformance import *  # noqa: F403 - the kit's tests
 from tests.drivers.conformance import Listener, connected
 from tests.drivers.devices import Device, Family, Traits, boottime_us, powered
@@ -91,8 +90,7 @@ async def test_what_the_firmware_cannot_do_is_refused(options: DriverOptions, re
 async def test_the_modem_never_sends(device: Device) -> None:
     """Being restarted, set up and listened to puts nothing on the air."""
     sent: list[bytes] = []
-    device.site.concentrators["board"].on_transmit = lambda _radio, payload: sent.append(payload)
-    await device.suffer(FaultKind.REBOOT, 0)  # from now on it tells
+    device.site.on_transmit = lambda _name, _radio, payload: sent.append(payload)
     async with connected(device) as listener:
         await device.hear(b"\xc0\x00not to be repeated\xc0")
         await listener.uplinks(1)
