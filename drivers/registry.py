@@ -34,6 +34,13 @@ DRIVERS: dict[str, Family] = {
     "rn2xx3": Family("drivers.rn2xx3:RN2xx3Driver", "drivers.rn2xx3_options:check_options", 57_600),
 }
 
+NOT_DRIVEN = {
+    "kiss": "a plain KISS TNC says neither what its radio listens to nor that it is alive, so that"
+    " a dead one could not be told from a quiet night; of the firmware that speaks KISS"
+    ' "meshcore", "loraprs" and "rnode" can be driven, see docs/DEVICES.md',
+}
+"""What people may expect here, and why there is none."""
+
 
 def driver_factory(name: str) -> DriverFactory:
     """What makes a driver of this name.
