@@ -89,9 +89,8 @@ class LoraprsDriver(DialectDriver[LoraprsSession, LoraprsEvent]):
             receiving=self.is_up,
         )
         modem = self.session
-        return plain_heartbeat(
-            self.options, [radio], modem.rejects, supply_volts=modem.supply_volts
-        )
+        rejects = modem.rejects | {"recovery_settings": modem.refreshed}
+        return plain_heartbeat(self.options, [radio], rejects, supply_volts=modem.supply_volts)
 
 
 def radio_settings(radio: RadioOptions) -> RadioSettings:
