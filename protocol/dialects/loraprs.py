@@ -11,10 +11,11 @@ it says by itself is all there is to go by:
 - telemetry, each 60 s. It shows that the modem runs, not that its radio hears. A restart whose text
   was lost shifts its rhythm.
 
-A radio may be deaf all the same: a frame of length 0 leaves the firmware waiting for an interrupt
-for ever. After a quarter of an hour without a packet the settings are therefore sent once more,
-which begins with a reset of the chip. That takes some 30 ms, and costs the modem a little of its
-memory each time; so it is not done more often.
+A radio may be deaf all the same: the line may have spoilt the settings, and a frame of length 0
+leaves the firmware waiting for an interrupt for ever. After a first minute without a packet, and
+then after each quarter of an hour, the settings are therefore sent once more, which begins with a
+reset of the chip. That takes some 30 ms, and costs the modem a little of its memory each time; so
+it is not done more often.
 
 Source: esp32_loraprs 1.0.22 (April 2026), what ``kiss_processor.cpp``, ``loraprs_service.cpp`` and
 ``config.h`` do; RadioLib 7.5, ``SX127x.cpp``.
@@ -45,7 +46,7 @@ REPORT_US = 2_000_000
 TELEMETRY_US = 60_000_000
 RHYTHM_US = 1_500_000  # telemetry waits for packets on their way to the line
 SILENCE_US = 150_000_000
-QUIET_US = 900_000_000
+FIRST_QUIET_US, QUIET_US = 60_000_000, 900_000_000
 ALIVE_US = 5_000_000
 UNREPORTED = 3
 """Packets without a report, and none ever with one, after which it is taken for a build without."""
@@ -205,7 +206,7 @@ class LoraprsSession:
                 self._set_up()
                 self._enter(_Phase.APPLYING, now_us + APPLY_US)
             case _Phase.APPLYING:
-                self._silent_us, self._quiet_us = now_us + SILENCE_US, now_us + QUIET_US
+                self._silent_us, self._quiet_us = now_us + SILENCE_US, now_us + FIRST_QUIET_US
                 self._telemetry_at_us = None
                 self._enter(_Phase.UP, now_us + ALIVE_US)
                 self._events.append(Ready())

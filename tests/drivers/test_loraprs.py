@@ -9,33 +9,33 @@ from drivers.base import BoottimeUs, DriverOptions, RadioOptions
 from drivers.errors import UnsupportedConfiguration
 from drivers.loraprs import LoraprsDriver, radio_settings
 from drivers.registry import driver_factory
-from protocol.dialects.loraprs import LoraprsSession
+from protocol.dialects.loraprs import LoraprsSession, RadioSettings
 from protocol.lora.events import LinkState
 from tests.drivers.conformance import *  # noqa: F403 - the kit's tests
 from tests.drivers.conformance import Listener, connected
-from tests.drivers.devices import Device, Family, Traits, boottime_us, powered
+from tests.drivers.devices import Device, Family, Traits, powered
 
 RADIO = RadioOptions(921_400_000, 9)
-HURRY = 25
+HURRY = 20
 """A real modem is given 2.5 s to boot and to take its settings; the simulated one needs less."""
 
 
 class OftenWoken(LoraprsSession):
     """Looks at a hurrying clock each 20 ms: to wait, the driver relies on true seconds."""
 
-    now_us: BoottimeUs = boottime_us
+    def __init__(self, settings: RadioSettings, clock: BoottimeUs) -> None:
+        super().__init__(settings, clock())
+        self._clock = clock
 
     def timer_us(self) -> int:
-        return min(super().timer_us(), self.now_us() + 20_000)
+        return min(super().timer_us(), self._clock() + 20_000)
 
 
 class ImpatientDriver(LoraprsDriver):
     """As its parent, on a clock that hurries."""
 
     def begin_session(self, now_us: int) -> LoraprsSession:
-        session = OftenWoken(radio_settings(self.options.radios[0]), now_us)
-        session.now_us = self.now_us
-        return session
+        return OftenWoken(radio_settings(self.options.radios[0]), self.now_us)
 
 
 LORAPRS = Family(

@@ -30,11 +30,13 @@ class Pair:
 
     Attributes:
         keeps_back: kinds of frames that this modem does not send; None among them = its ROM's text.
+        spoils_settings: a byte of the first settings is lost on the line.
     """
 
     keeps_back: set[int | None] = field(default_factory=set)
     happened: list[LoraprsEvent] = field(default_factory=list)
     settings_sent: int = 0
+    spoils_settings: bool = False
 
     def __post_init__(self) -> None:
         self.bench = Bench()
@@ -84,6 +86,8 @@ class Pair:
             self.happened += [event] * (event != Alive())
         if told := self.session.bytes_to_send():
             self.settings_sent += b"\xc0\x06" in told
+            if self.spoils_settings and self.settings_sent == 1:
+                told = told[:10] + told[11:]
             self.bench.modem.receive(told, self.bench.now_us)
             if self.bench.modem.wants_reset:
                 self.restart(ResetCause.SOFTWARE)
@@ -109,6 +113,16 @@ def test_a_quiet_day_is_no_fault() -> None:
     assert pair.changes == [Ready()]
     assert pair.received == [b"morning"]
     assert pair.settings_sent == 1 + 24 * HOUR_US // QUIET_US
+
+
+def test_settings_that_the_line_has_spoilt_are_sent_again_within_a_minute() -> None:
+    """Nobody tells that they were not taken; but nothing is heard either."""
+    pair = Pair(spoils_settings=True).up()
+    pair.hear(b"unheard")
+    pair.run(70 * SECOND_US)
+    pair.hear(b"heard")
+    assert pair.received == [b"heard"]
+    assert pair.changes == [Ready()]
 
 
 def test_a_packet_without_bytes_makes_it_deaf_for_a_quarter_of_an_hour_at_most() -> None:
