@@ -3,11 +3,15 @@
 from dataclasses import dataclass, field
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from protocol.link.messages import ResetCause, RxEvent
 from simulator.firmware import BoardIdentity, Boot
 from simulator.fronts.loraprs import BOOT_US, TELEMETRY_US, LoraprsModem
+from simulator.fronts.loraprs_line import SET_HARDWARE, LoraprsLine
 from simulator.sx127x_modem import Waveform
+from tests.scale import SCALE
 
 # 921.4 MHz twice, LoRa, 2 dBm, 125 kHz, SF9, 4/5, 0x34, CRC, and three empty fields for FSK.
 SET_UP = (
@@ -151,6 +155,17 @@ def test_an_unfinished_escape_swallows_the_next_frame() -> None:
     assert bench.tuned().spreading_factor == 12
     bench.tell("c0" + SET_UP)
     assert bench.tuned().spreading_factor == 9
+
+
+@settings(max_examples=100 * SCALE, deadline=None)
+@given(st.lists(st.one_of(st.binary(max_size=9), st.sampled_from([b"\xc0", b"\xc0\x06\xdb"]))))
+def test_after_any_noise_the_second_of_two_frames_is_heard(noise: list[bytes]) -> None:
+    """As our driver sends them, with one FEND more."""
+    line = LoraprsLine()
+    line.feed(b"".join(noise))
+    told = bytes.fromhex("c0" + SET_UP)
+    line.feed(told)
+    assert [command for command, _ in line.feed(told)][-1:] == [SET_HARDWARE]
 
 
 def test_what_comes_while_it_boots_is_lost() -> None:
