@@ -10,7 +10,7 @@ from drivers.errors import UnsupportedConfiguration
 from drivers.loraprs import LoraprsDriver, radio_settings
 from drivers.registry import driver_factory
 from protocol.dialects.loraprs import LoraprsSession, RadioSettings
-from protocol.lora.events import LinkState
+from protocol.lora.events import ConcentratorStateChanged, LinkState
 from tests.drivers.conformance import *  # noqa: F403 - the kit's tests
 from tests.drivers.conformance import Listener, connected
 from tests.drivers.devices import Device, Family, Traits, powered
@@ -95,6 +95,14 @@ async def test_the_modem_never_sends(device: Device) -> None:
         await device.hear(b"\xc0\x00not to be repeated\xc0")
         await listener.uplinks(1)
     assert sent == []
+
+
+async def test_people_are_told_what_nobody_can_check(device: Device) -> None:
+    """A build for the SX1278 would be deaf at this frequency, and look alive."""
+    async with connected(device) as listener:
+        (change,) = [e for e in listener.seen if isinstance(e, ConcentratorStateChanged)]
+    assert "does not confirm settings" in change.detail
+    assert "this frequency needs a build for the SX1276" in change.detail
 
 
 async def test_a_soft_reset_restarts_the_modem(device: Device) -> None:
