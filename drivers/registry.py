@@ -24,12 +24,22 @@ class Family:
 
 DRIVERS: dict[str, Family] = {
     "bridge": Family("drivers.bridge:BridgeDriver", "drivers.bridge_setup:check_options", 115_200),
+    "loraprs": Family(
+        "drivers.loraprs:LoraprsDriver", "drivers.loraprs_options:check_options", 115_200
+    ),
     "meshcore": Family(
         "drivers.meshcore:MeshCoreDriver", "drivers.meshcore_options:check_options", 115_200
     ),
     "rnode": Family("drivers.rnode:RNodeDriver", "drivers.rnode_options:check_options", 115_200),
     "rn2xx3": Family("drivers.rn2xx3:RN2xx3Driver", "drivers.rn2xx3_options:check_options", 57_600),
 }
+
+NOT_DRIVEN = {
+    "kiss": "a plain KISS TNC says neither what its radio listens to nor that it is alive, so that"
+    " a dead one could not be told from a quiet night; of the firmware that speaks KISS"
+    ' "meshcore", "loraprs" and "rnode" can be driven, see docs/DEVICES.md',
+}
+"""What people may expect here, and why there is none."""
 
 
 def driver_factory(name: str) -> DriverFactory:

@@ -1,10 +1,10 @@
 """How the fields of configuration dataclasses are described, and notations with units.
 
 A field's metadata may hold ``help`` (one line), ``unit``, ``minimum``, ``maximum``, ``choices``,
-``why`` (the reason of a bound), ``hexadecimal``, ``example``, ``toml`` (the key, where it is not
-the field's name; None = not read from the file), ``secret`` and ``notation``. The checker, the
-commented default and the effective configuration are all made from it, for upstreams' own options
-as well.
+``why`` (the reason of a bound), ``refused`` (values that are no choice, and why), ``hexadecimal``,
+``example``, ``toml`` (the key, where it is not the field's name; None = not read from the file),
+``secret`` and ``notation``. The checker, the commented default and the effective configuration are
+all made from it, for upstreams' own options as well.
 """
 
 import re

@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from drivers.registry import DRIVERS
+from drivers.registry import DRIVERS, NOT_DRIVEN
 from edge.config.fields import (
     ABSOLUTE_PATH,
     ADDRESS,
@@ -156,7 +156,9 @@ class ConcentratorConfig:
     """``[[concentrator]]``: a box of radios on one serial port."""
 
     name: str = setting("what logs, metrics and frames call it", notation=NAME, example="roof")
-    driver: str = setting("family of the device", default="bridge", choices=tuple(DRIVERS))
+    driver: str = setting(
+        "family of the device", default="bridge", choices=tuple(DRIVERS), refused=NOT_DRIVEN
+    )
     port: str = setting(
         "serial port; /dev/serial/by-id/... stays the same when devices are plugged in anew",
         example="/dev/serial/by-id/usb-lora-edge_concentrator_0001-if00",

@@ -115,7 +115,8 @@ class Reader:
         except ValueError as error:
             about = {} if field is None else field.metadata
             message = str(error) if about.get("secret") else f"{error}, not {shown(raw)}"
-            self.findings.fault(path, message, about.get("why", ""))
+            refused = about.get("refused", {}).get(raw, "") if isinstance(raw, str) else ""
+            self.findings.fault(path, message, refused or about.get("why", ""))
             return BAD
         return value
 

@@ -11,11 +11,13 @@ them; that decides their order and their form:
   1 only.
 - The RN2483 and RN2903 are asked last, on their own line rate.
 
-An esp32_loraprs modem answers no question at all; it is recognised by frames that it sends by
-itself, if it sends any.
+An esp32_loraprs modem answers no question at all. But it takes RNode's (command 8) for the order to
+restart, and its ROM tells that it does so, and why: it is recognised by that, or by a frame that it
+sends by itself. The restart makes it forget its settings; a port that is in use is never asked.
 
 Sources: CONCENTRATOR-LINK.md section 5; RNode_Firmware 1.86 (Framing.h, RNode_Firmware.ino);
-Microchip DS40001784 and DS40001811, "sys get"; MeshCore docs/kiss_modem_protocol.md.
+Microchip DS40001784 and DS40001811, "sys get"; MeshCore docs/kiss_modem_protocol.md; esp32_loraprs
+1.0.22 (kiss_processor.cpp); ESP-IDF, esp32/rom/rtc.h and the text of a crash.
 """
 
 import re
@@ -24,6 +26,7 @@ from dataclasses import dataclass
 
 from protocol.dialects import kiss_framing
 from protocol.dialects.kiss_framing import KissDecoder
+from protocol.dialects.loraprs import Command as Loraprs
 from protocol.dialects.meshcore import SET_HARDWARE, Hardware, answer_to
 from protocol.dialects.rnode_commands import (
     DETECT_REQUEST,
@@ -39,7 +42,8 @@ from protocol.link.messages import BoardHello, Envelope, HostHello
 _LEASE_MS = 1000  # nobody holds the board after the question
 
 _RNODE_DETECTED = (Command.DETECT, bytes([DETECT_RESPONSE]))
-_LORAPRS_SIGNAL, _LORAPRS_TELEMETRY = 0x07, 0x09
+_ESP32_RESTARTED = re.compile(rb"rst:0x(?:3|c) \(SW_[A-Z_]+\),boot:")
+_ESP32_CRASHED = b"Rebooting..."
 _RN_VERSION = re.compile(rb"(RN2483|RN2903)\S* (\d+\.\d+\.\d+)")
 _RN_IDENTITY = re.compile(rb"[\r\n]([0-9A-Fa-f]{16})\r\n")
 
@@ -135,10 +139,12 @@ def _meshcore_answer(heard: bytes, request: Hardware, length: int) -> bytes:
 
 def _recognise_loraprs(heard: bytes) -> Introduction | None:
     for command, data in kiss_frames(heard):
-        if (command == _LORAPRS_SIGNAL and len(data) == 4) or (
-            command == _LORAPRS_TELEMETRY and data
+        if (command == Loraprs.SIGNAL_REPORT and len(data) == 4) or (
+            command == Loraprs.TELEMETRY and data
         ):
             return Introduction("loraprs", "", "esp32_loraprs, by the frames that it sends")
+    if _ESP32_RESTARTED.search(heard) and _ESP32_CRASHED not in heard:
+        return Introduction("loraprs", "", "esp32_loraprs, by its restart when told so")
     return None
 
 

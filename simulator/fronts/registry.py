@@ -47,6 +47,7 @@ FRONTS: dict[str, Front] = {
         baud=115_200,
         sync_word=0x12,
     ),
+    "loraprs": Front("simulator.fronts.loraprs:power_on", "loraprs", 1, 115_200),
     "rn2903": Front("simulator.fronts.rn2xx3:power_on", "rn2xx3", 1, 57_600),
     "rn2903-old": Front("simulator.fronts.rn2xx3:power_on_old", "rn2xx3", 1, 57_600),
     "rn2483": Front(

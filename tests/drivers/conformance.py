@@ -357,7 +357,7 @@ async def test_a_reboot_is_noticed_and_the_radios_are_set_up_again(device: Devic
         device.clock.hurry(_HURRY)
         with pytest.raises(TransientDriverError):
             await listener.uplinks(1)
-    device.clock.hurry(1)
+    device.clock.hurry(device.family.hurry)
     async with connected(device) as listener:
         await device.hear(b"after the reboot")
         (event,) = await listener.uplinks(1)
@@ -373,7 +373,7 @@ async def test_a_wedged_device_is_given_up_and_comes_back_after_a_restart(device
         device.clock.hurry(_HURRY)
         with pytest.raises(TransientDriverError):
             await listener.uplinks(1)
-        device.clock.hurry(1)
+        device.clock.hurry(device.family.hurry)
     await device.suffer(FaultKind.REBOOT, 0)
     async with connected(device) as listener:
         await device.hear(b"alive")

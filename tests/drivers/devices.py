@@ -84,6 +84,7 @@ class Family:
         options: what a configuration would say of it; its port is ignored.
         on_air: the PHY payload by which a sensor makes the device report this payload.
         longest_payload: bytes that the device can report of one frame.
+        hurry: how many times as fast the host's clock runs, where a true one would make tests wait.
     """
 
     kind: str
@@ -92,6 +93,7 @@ class Family:
     traits: Traits
     on_air: Callable[[bytes], bytes] = bytes
     longest_payload: int = 255
+    hurry: int = 1
 
 
 @dataclass
@@ -164,7 +166,7 @@ async def powered(family: Family, directory: Path, *, chunk: int = 512) -> Async
     site.concentrators["board"].port.chunk = chunk
     site.start()
     try:
-        yield Device(site, family)
+        yield Device(site, family, HostClock(family.hurry))
     finally:
         site.stop()
 

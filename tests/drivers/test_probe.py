@@ -17,6 +17,7 @@ from drivers.ports import FoundPort, Machine
 from drivers.probe import Probed, probe_port, probe_ports
 from protocol.dialects.probing import QUESTIONS
 from tests.drivers.devices import BRIDGE, powered
+from tests.drivers.test_loraprs import LORAPRS
 
 HERE = Machine()
 
@@ -73,6 +74,17 @@ async def test_a_board_introduces_itself_and_can_be_used_right_after(tmp_path: P
         concentrator = device.site.concentrators["board"]
         assert found.introduction.identity == concentrator.identity.unique_id.hex()
         assert found.introduction.radios == 2
+        async with device.new_driver():
+            pass
+
+
+async def test_a_silent_modem_shows_itself_by_restarting(tmp_path: Path) -> None:
+    """It is in use by nobody, so that its settings are nobody's loss."""
+    async with powered(LORAPRS, tmp_path) as device:
+        found = await probe_port(HERE, FoundPort(device.port.resolve()))
+
+        assert found.introduction is not None
+        assert (found.introduction.driver, found.introduction.identity) == ("loraprs", "")
         async with device.new_driver():
             pass
 

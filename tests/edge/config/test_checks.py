@@ -231,6 +231,17 @@ def test_what_a_family_cannot_do_is_a_fault_with_its_line_and_what_would_work() 
     assert 'driver = "bridge"' in faults[1]
 
 
+def test_a_plain_kiss_tnc_is_refused_with_the_reason_and_what_would_work() -> None:
+    """Any other unknown name is only an unknown name."""
+    for driver, said in (("kiss", True), ("rnod", False)):
+        with pytest.raises(ConfigError) as caught:
+            load(MINIMAL + UPSTREAM + RNODE.replace('"rnode"', f'"{driver}"'))
+        (fault,) = map(str, caught.value.faults)
+        assert fault.startswith("gateway.toml:9: concentrator.pier.driver: must be bridge, ")
+        assert ("a dead one could not be told from a quiet night" in fault) is said
+        assert ('"loraprs"' in fault) is said
+
+
 def test_without_a_line_rate_it_is_the_familys() -> None:
     for family in DRIVERS:
         text = RNODE.replace('"rnode"', f'"{family}"')

@@ -20,6 +20,7 @@ from protocol.link.messages import (
     Status,
     StatusCode,
 )
+from simulator.fronts.loraprs_line import REBOOT, LoraprsLine
 
 BY_NAME = {question.driver: question for question in QUESTIONS}
 RADIO = RadioDescription(76, 0x12, tcxo=False, pa_boost=True)
@@ -141,6 +142,20 @@ def test_loraprs_is_never_asked_and_its_telemetry_tells_it_too() -> None:
 
     assert loraprs.ask(b"") == b""
     assert loraprs.recognise(bytes.fromhex("c00901c0")) is not None
+
+
+def test_loraprs_takes_the_question_for_an_rnode_for_an_order_to_restart() -> None:
+    """Its command 8. The ROM tells the cause; what crashes by itself is something else."""
+    asked = LoraprsLine().feed(BY_NAME["rnode"].ask(b""))
+    assert [command for command, _ in asked] == [REBOOT]
+
+    recognise = BY_NAME["loraprs"].recognise
+    restarted = b"\r\nrst:0xc (SW_CPU_RESET),boot:0x13 (SPI_FAST_FLASH_BOOT)\r\n"
+    assert recognise(restarted) == Introduction(
+        "loraprs", "", "esp32_loraprs, by its restart when told so"
+    )
+    assert recognise(b"Guru Meditation Error: Core 1\r\nRebooting...\r\n" + restarted) is None
+    assert recognise(BANNER) is None
 
 
 @given(st.binary(max_size=600), st.sampled_from(sorted(ANSWERS)))
