@@ -22,8 +22,8 @@ from urllib.parse import quote
 
 import aiosqlite
 
-from edge.outbox.errors import StoreError, store_errors
-from edge.outbox.schema import migrate
+from edge.outbox.errors import StoreError, StoreReadOnly, StoreTooNew, store_errors
+from edge.outbox.schema import SCHEMA_VERSION, migrate
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +37,10 @@ _ZEROS = bytes(64 * 1024)
 Row = Sequence[Any]
 
 _URI_OPTIONS = "mode=rw&psow=0"
+# Locks need a file that can be written. Without them the WAL of the last run is read all the same,
+# as long as its index is in memory, and on such a disk nobody writes.
+_READ_ONLY_OPTIONS = "mode=ro&vfs=unix-none"
+_WITHOUT_WAL = "mode=ro&immutable=1"  # where a WAL is missing, SQLite would have to make one
 _PRAGMAS = (
     f"page_size={PAGE_BYTES}",
     # Before the journal mode: with an exclusive lock the WAL's index needs no shared memory.
@@ -80,6 +84,7 @@ class Database:
             create: make the file if there is none.
 
         Raises:
+            StoreReadOnly: the disk is; :meth:`open_read_only` may be possible.
             StoreError: one of :mod:`edge.outbox.errors`; nothing is left open.
         """
         await asyncio.to_thread(self._probe, create)
@@ -99,6 +104,34 @@ class Database:
                 self._open_connection = None
                 await connection.close()
                 raise
+
+    async def open_read_only(self) -> None:
+        """Open the file on a disk that is read-only, with what the last run left in the WAL.
+
+        Raises:
+            StoreTooNew: a newer version of this program wrote it.
+            StoreError: it cannot be read, or is of an older version.
+        """
+        has_wal = await asyncio.to_thread(Path(f"{self.path}-wal").exists)
+        options = _READ_ONLY_OPTIONS if has_wal else _WITHOUT_WAL
+        uri = f"file:{quote(str(self.path))}?{options}"
+        with store_errors(self.path):
+            connection = await aiosqlite.connect(uri, uri=True, isolation_level=None)
+            try:
+                await connection.execute_fetchall("PRAGMA locking_mode=EXCLUSIVE")
+                await connection.create_function("written_bytes", 0, _written_bytes)
+                [(version,)] = await connection.execute_fetchall("PRAGMA user_version")
+                if version > SCHEMA_VERSION:
+                    raise StoreTooNew(f"{self.path} was written by a newer version of lora-edge")
+                if version < SCHEMA_VERSION:
+                    raise StoreError(
+                        f"{self.path} is of an older version (schema {version}), and its disk is"
+                        " read-only"
+                    )
+            except BaseException:
+                await connection.close()
+                raise
+            self._open_connection = connection
 
     async def close(self) -> None:
         """Close, if it is open; an open transaction is undone."""
@@ -209,7 +242,8 @@ class Database:
             else:
                 self.path.open("ab" if create else "r+b").close()
         except OSError as error:
-            raise StoreError(f"the store cannot be opened: {error}") from error
+            kind = StoreReadOnly if error.errno == errno.EROFS else StoreError
+            raise kind(f"the store cannot be opened: {error}") from error
 
     async def _grow_wal(self) -> None:
         """Write the WAL once to the size it will have; from then on it is only written over.

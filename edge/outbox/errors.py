@@ -4,6 +4,7 @@
 
     StoreError           the store cannot do it now: disk full, read-only, failing
     +-- StoreFull        no room, neither in the budget nor on the disk
+    +-- StoreReadOnly    the disk is mounted read-only
     +-- StoreBusy        another process has the store open
     +-- StoreCorrupt     what the file holds is not what was written
     +-- StoreTooNew      a newer version of this program wrote the file
@@ -33,6 +34,10 @@ class StoreError(Exception):
 
 class StoreFull(StoreError):
     """There is no room, in the configured size or on the disk."""
+
+
+class StoreReadOnly(StoreError):
+    """The disk is mounted read-only, as Linux does with one that fails."""
 
 
 class StoreBusy(StoreError):
@@ -71,6 +76,8 @@ def _error_class(code: int) -> type[StoreError]:
             return StoreCorrupt
         case sqlite3.SQLITE_FULL:
             return StoreFull
+        case sqlite3.SQLITE_READONLY:
+            return StoreReadOnly
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return StoreBusy
         case _:

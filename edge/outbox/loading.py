@@ -4,6 +4,7 @@ import json
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from edge.outbox.boots import Boot, Boots
 from edge.outbox.contents import Contents, Epoch
 from edge.outbox.cursor import MAX_RANGES, Cursor
 from edge.outbox.database import Database
-from edge.outbox.errors import StoreCorrupt, StoreError
+from edge.outbox.errors import StoreCorrupt, StoreError, StoreFull, StoreReadOnly
 from edge.outbox.pack import PackError
 from edge.outbox.packs import count_frames, sound_packs
 from edge.outbox.ranges import SeqRanges
@@ -216,8 +217,10 @@ async def _forget(
             cursor.pending,
         )
         contents.released[name] = cursor.pending
-    async with database.transaction():
-        await database.write("DELETE FROM cursor WHERE upstream = ?", [(n,) for n in gone])
+    # A disk that cannot be written now: they are forgotten by the next start.
+    with suppress(StoreFull, StoreReadOnly):
+        async with database.transaction():
+            await database.write("DELETE FROM cursor WHERE upstream = ?", [(n,) for n in gone])
 
 
 async def read_boots(

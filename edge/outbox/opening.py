@@ -10,7 +10,7 @@ from edge.outbox.admission import OutboxSettings
 from edge.outbox.contents import Contents
 from edge.outbox.database import Database
 from edge.outbox.disk import Disk
-from edge.outbox.errors import StoreCorrupt, StoreError, StoreFull
+from edge.outbox.errors import StoreCorrupt, StoreError, StoreFull, StoreReadOnly
 from edge.outbox.loading import attach, read_store, save_attached
 from edge.outbox.recovery import begin_anew, put_aside
 from edge.outbox.salvage import DamagedStore
@@ -58,7 +58,11 @@ async def open_store(
 
 
 async def open_relieved(database: Database) -> None:
-    """Open the database; if the disk is too full for that, throw the ballast off.
+    """Open the database as well as that is possible.
+
+    If the disk is too full for it, the ballast is thrown off. If the disk is read-only, there is
+    nothing but reading: what is stored is forwarded, and what comes in is forwarded from memory,
+    until the disk can be written again.
 
     Raises:
         StoreError: as of :meth:`Database.open`.
@@ -70,6 +74,11 @@ async def open_relieved(database: Database) -> None:
             raise
         logger.warning("the disk is full: the ballast was thrown off")
         await database.open()
+    except StoreReadOnly:
+        if not await asyncio.to_thread(database.path.exists):
+            raise
+        await database.open_read_only()
+        logger.error("the disk of the store is read-only: new frames are in memory only")
 
 
 async def _open_fresh(

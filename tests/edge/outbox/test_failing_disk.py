@@ -13,7 +13,7 @@ import pytest
 
 from edge.monitoring.metrics import Metrics
 from edge.outbox.admission import MIN_BYTES, Admission, OutboxSettings
-from edge.outbox.errors import StoreClosed, StoreError, StoreFull, store_errors
+from edge.outbox.errors import StoreClosed, StoreError, StoreFull, StoreReadOnly, store_errors
 from edge.outbox.store import Outbox
 from protocol.records.sensor_frame import FrameId
 from tests.edge.outbox.open_store import (
@@ -256,7 +256,7 @@ class TestErrors:
         [
             (sqlite3.SQLITE_FULL, StoreFull),
             (sqlite3.SQLITE_IOERR_WRITE, StoreError),
-            (sqlite3.SQLITE_READONLY, StoreError),
+            (sqlite3.SQLITE_READONLY, StoreReadOnly),
         ],
     )
     def test_kind(self, code: int, kind: type[StoreError]) -> None:
