@@ -45,6 +45,8 @@ class DriverOptions:
         baud: line rate in bit/s; USB devices ignore it.
         unique_id: hex identity the device must report; empty = whatever answers.
         radios: one entry per radio, in the board's order.
+        signal_reading: when a device that has to be asked for SNR and RSSI is: "before" its
+            receiver is opened again, "after" that, or "never".
     """
 
     name: str
@@ -52,6 +54,7 @@ class DriverOptions:
     baud: int
     unique_id: str
     radios: tuple[RadioOptions, ...]
+    signal_reading: str = "before"
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,21 +61,11 @@ _LONGEST_SLEEP_S = 0.25  # CLOCK_BOOTTIME can jump ahead of the clock of the loo
 
 
 class RN2xx3Driver:
-    """One module on one port; see :class:`drivers.base.Driver`.
+    """One module on one port; see :class:`drivers.base.Driver`."""
 
-    Args:
-        signal: when to ask for SNR and RSSI.
-    """
-
-    def __init__(
-        self,
-        options: DriverOptions,
-        boottime_us: BoottimeUs,
-        signal: SignalReading = SignalReading.BEFORE,
-    ) -> None:
+    def __init__(self, options: DriverOptions, boottime_us: BoottimeUs) -> None:
         self._options = options
         self._now_us = boottime_us
-        self._signal = signal
         self._outgoing: deque[RadioEvent] = deque()
         self._news = asyncio.Event()
         self._failure: DriverError | None = None
@@ -92,7 +82,7 @@ class RN2xx3Driver:
     def capabilities(self) -> Capabilities:
         """What the module offers; RSSI depends on its firmware and is known once it is up."""
         metadata = set()
-        if self._signal is not SignalReading.NEVER:
+        if self._options.signal_reading != SignalReading.NEVER:
             metadata = {Metadata.SNR, Metadata.RSSI} if self._tells_rssi else {Metadata.SNR}
         return Capabilities(
             radios=1,
@@ -117,7 +107,7 @@ class RN2xx3Driver:
             ),
             self._options.unique_id,
             self._now_us(),
-            self._signal,
+            SignalReading(self._options.signal_reading),
         )
         self._port.on_arrival = self._step
         try:

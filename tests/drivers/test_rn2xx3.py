@@ -12,12 +12,11 @@ from pathlib import Path
 import pytest
 
 import drivers.rn2xx3
-from drivers.base import DriverOptions, RadioOptions
+from drivers.base import DriverOptions, Metadata, RadioOptions
 from drivers.errors import HandshakeTimeout, PermanentDriverError, PortLost
 from drivers.registry import driver_factory
 from drivers.rn2xx3 import RN2xx3Driver
 from drivers.rn2xx3_options import check_options
-from protocol.dialects.rn2xx3_events import SignalReading
 from protocol.lora.events import ConcentratorStateChanged, LinkState
 from simulator.fronts.registry import FRONTS
 from simulator.fronts.rn2xx3 import Rn2xx3
@@ -189,11 +188,29 @@ async def test_a_soft_reset_starts_the_module_anew(tmp_path: Path) -> None:
         assert arrived(await listener.uplinks(1)) == [b"anew"]
 
 
+async def test_signal_not_asked_for(tmp_path: Path) -> None:
+    """The frame comes without, and nobody was promised more."""
+    async with powered(RN2903, tmp_path) as device:
+        driver = RN2xx3Driver(device.options(signal_reading="never"), device.clock)
+        async with driver:
+            await device.hear(b"one")
+            (event,) = await Listener(driver).uplinks(1)
+    assert (event.snr_db, event.rssi_dbm) == (None, None)
+    assert not driver.capabilities.metadata & {Metadata.SNR, Metadata.RSSI}
+
+
+def test_when_to_ask_for_the_signal_is_one_of_three() -> None:
+    (fault,) = check_options(replace(RN2903.options, signal_reading="during"))
+    assert (fault.radio, fault.key) == (None, "signal_reading")
+    assert "before, after, never" in fault.reason
+
+
 async def test_signal_after_opening_where_the_firmware_answers_then(tmp_path: Path) -> None:
-    """The option for firmware that has been tried; elsewhere the frame comes without."""
+    """For firmware that has been tried; elsewhere the frame comes without."""
     for family, snr_db in ((RN2483, 5), (RN2903, None)):
         async with powered(family, tmp_path) as device:
-            driver = RN2xx3Driver(device.options(), device.clock, SignalReading.AFTER)
+            options = device.options(signal_reading="after")
+            driver = RN2xx3Driver(options, device.clock)
             async with driver:
                 await device.hear(b"one")
                 (event,) = await Listener(driver).uplinks(1)

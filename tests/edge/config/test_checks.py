@@ -231,6 +231,15 @@ def test_what_a_family_cannot_do_is_a_fault_with_its_line_and_what_would_work() 
     assert 'driver = "bridge"' in faults[1]
 
 
+def test_when_to_ask_for_the_signal_is_for_the_family_that_has_to_be_asked() -> None:
+    text = MINIMAL + UPSTREAM + RNODE.replace("port =", 'signal_reading = "never"\nport =')
+    (asked,) = load(text.replace('"rnode"', '"rn2xx3"')).config.concentrators
+    assert driver_options(asked).signal_reading == "never"
+    for family in sorted(DRIVERS.keys() - {"rn2xx3"}):
+        with pytest.raises(ConfigError, match=r"pier.signal_reading: .* nobody asks for them"):
+            load(text.replace('"rnode"', f'"{family}"'))
+
+
 def test_without_a_line_rate_it_is_the_familys() -> None:
     for family in DRIVERS:
         text = RNODE.replace('"rnode"', f'"{family}"')
