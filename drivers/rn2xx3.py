@@ -34,6 +34,7 @@ from drivers.serial_port import SerialPort, open_port
 from protocol.dialects.rn2xx3 import RN2xx3Session
 from protocol.dialects.rn2xx3_events import (
     Alive,
+    Climbed,
     LineAction,
     Ready,
     Received,
@@ -41,6 +42,7 @@ from protocol.dialects.rn2xx3_events import (
     SignalReading,
     Unresponsive,
 )
+from protocol.dialects.rn2xx3_ladder import Rung
 from protocol.dialects.rn2xx3_settings import RadioSettings
 from protocol.dialects.session_events import Lost, Unusable
 from protocol.lora.events import (
@@ -49,10 +51,19 @@ from protocol.lora.events import (
     LinkState,
     RadioEvent,
     RadioStatistics,
+    RecoveryStep,
+    RecoveryStepTaken,
     UplinkReceived,
 )
 
 RSSI_MODEL = "rn2xx3"
+_STEPS = {
+    Rung.WAIT: RecoveryStep.COMMAND,
+    Rung.RXSTOP: RecoveryStep.COMMAND,
+    Rung.SYS_RESET: RecoveryStep.COMMAND,
+    Rung.BREAK: RecoveryStep.LINE,
+    Rung.DTR: RecoveryStep.LINE,
+}
 _BITS_PER_BYTE = 10
 _MAX_WAITING = 256  # events; with more the port is left unread, and the radio closed
 _BREAK_S = 0.05  # many times the length of a byte at 57600 baud
@@ -245,6 +256,8 @@ class RN2xx3Driver:
                 self._change_state(LinkState.DOWN, reason)
             case LineAction():
                 self._act_on_line(event)
+            case Climbed(rung, reason):
+                self._outgoing.append(RecoveryStepTaken(self._options.name, _STEPS[rung], reason))
             case Unresponsive(reason):
                 tried = ", ".join(session.recoveries)
                 raise HandshakeTimeout(
@@ -276,7 +289,7 @@ class RN2xx3Driver:
     def _heartbeat(self, session: RN2xx3Session, supply_mv: int | None) -> Heartbeat:
         radio = RadioStatistics(
             received=self._received,
-            crc_errors=0,  # a bad CRC and the watchdog look alike: see radio_errors
+            crc_errors=0,  # a bad CRC and the watchdog look alike: see the rejects
             noise_rssi_dbm=None,
             faults=session.recoveries.total(),
             receiving=session.listening,
@@ -284,8 +297,6 @@ class RN2xx3Driver:
         return plain_heartbeat(
             self._options,
             [radio],
-            session.rejects
-            | {f"recovery_{rung}": count for rung, count in session.recoveries.items()}
-            | {"radio_err": session.radio_errors},
+            session.rejects,
             supply_volts=None if supply_mv is None else supply_mv / 1000,
         )

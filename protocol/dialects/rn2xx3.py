@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 from protocol.dialects.rn2xx3_events import (
     Alive,
+    Climbed,
     LineAction,
     Ready,
     Received,
@@ -57,6 +58,9 @@ from protocol.dialects.rn2xx3_scripts import (
 )
 from protocol.dialects.rn2xx3_settings import RadioSettings
 from protocol.dialects.session_events import Lost, Unusable
+
+REJECTS = tuple(Reject)
+"""All reasons that :attr:`RN2xx3Session.rejects` may have."""
 
 ALIVE_INTERVAL_US = 5_000_000
 QUIET_US = 300_000_000
@@ -118,7 +122,6 @@ class RN2xx3Session:
         self._pause_until_us = now_us
         self._quick_errors = 0
         self._ladder = Ladder()
-        self.radio_errors = 0
         self._waiting: Ask | _Idle | None = None
         self._due_us = now_us
         self._life = self._live()
@@ -189,7 +192,7 @@ class RN2xx3Session:
             case Reception():
                 self._decoder.rejects[Reject.BEFORE_SETUP] += 1
             case RadioError():
-                self.radio_errors += 1
+                self._decoder.rejects[Reject.RADIO_ERROR] += 1
                 quick = self._open and self._now_us - self._opened_us < _QUICK_US
                 self._quick_errors = self._quick_errors + 1 if quick else 0
                 self._note_end_of_reception()
@@ -374,6 +377,7 @@ class RN2xx3Session:
             self._lose(str(trouble))
             self._events.append(Unresponsive(str(trouble)))
             return False
+        self._events.append(Climbed(rung, str(trouble)))
         yield from wait(PAUSE_US[rung])
         yield from self._take(rung, str(trouble))
         return True

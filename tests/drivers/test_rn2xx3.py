@@ -17,7 +17,12 @@ from drivers.errors import HandshakeTimeout, PermanentDriverError, PortLost
 from drivers.registry import driver_factory
 from drivers.rn2xx3 import RN2xx3Driver
 from drivers.rn2xx3_options import check_options
-from protocol.lora.events import ConcentratorStateChanged, LinkState
+from protocol.lora.events import (
+    ConcentratorStateChanged,
+    LinkState,
+    RecoveryStep,
+    RecoveryStepTaken,
+)
 from simulator.fronts.registry import FRONTS
 from simulator.fronts.rn2xx3 import Rn2xx3
 from simulator.fronts.rn2xx3_models import RN2903 as RN2903_MODEL
@@ -163,7 +168,8 @@ async def test_a_module_that_hangs_less_deeply_is_brought_back(
         await device.hear(b"well again")
         assert arrived(await listener.uplinks(1)) == [b"well again"]
         heartbeat = await listener.heartbeat()
-    assert heartbeat.link_rejects["recovery_sys_reset"] == 1
+    taken = [event for event in listener.seen if isinstance(event, RecoveryStepTaken)]
+    assert [event.step for event in taken] == [RecoveryStep.COMMAND] * 3
     assert heartbeat.supply_volts == pytest.approx(3.301)
 
 

@@ -5,9 +5,10 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.recovery_ladder import LONGEST_PAUSE_US, PATIENCE_US, RecoveryLadder, Step
+from edge.recovery_ladder import LADDER, LONGEST_PAUSE_US, PATIENCE_US, RecoveryLadder
+from protocol.lora.events import RecoveryStep as Step
 
-ALL = frozenset(Step)
+ALL = frozenset(LADDER)
 HOUR_US = 3_600_000_000
 
 

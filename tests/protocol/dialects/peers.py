@@ -41,12 +41,14 @@ class Peer(ABC):
     """A session, and a device that does what it is told.
 
     Attributes:
+        driver: name of its family in the registry.
         end: what ends whatever stands unfinished on the line.
         ups / downs / overs: kinds of events after which it is set up, is not, never will be.
         longest_question: bytes that the session may want to send at once, at most.
         most_kept: bytes and elements that the session may hold, at most; see :func:`kept`.
     """
 
+    driver: ClassVar[str]
     end: ClassVar[bytes]
     ups: ClassVar[tuple[type, ...]]
     downs: ClassVar[tuple[type, ...]]
@@ -88,6 +90,7 @@ class Peer(ABC):
 class BridgePeer(Peer):
     """Our own link. Its board is the session of the other end, which golden bytes judge."""
 
+    driver = "bridge"
     end = b"\0"
     ups = (host_session.SessionOpened,)
     downs = (host_session.SessionLost,)
@@ -158,6 +161,7 @@ _NOTICES = (0x83, 0x84, 0x42, 0x43, 0x44, 0x45)
 class RNodePeer(Peer):
     """RNode firmware with one radio."""
 
+    driver = "rnode"
     end = b"\xc0"
     ups = (rnode.Ready,)
     downs = (session_events.Lost,)
@@ -227,6 +231,7 @@ _RNODE_WORDS = [
 class MeshCorePeer(Peer):
     """MeshCore's KISS modem."""
 
+    driver = "meshcore"
     end = b"\xc0"
     ups = (meshcore.Ready,)
     downs = (session_events.Lost,)
@@ -289,6 +294,7 @@ def _bodies(asked: bytes) -> Iterator[bytes]:
 class RN2xx3Peer(Peer):
     """An RN2903 with the last firmware."""
 
+    driver = "rn2xx3"
     end = b"\r\n"
     ups = (rn2xx3_events.Ready,)
     downs = (session_events.Lost,)

@@ -1,4 +1,5 @@
-"""Every dialect under fire: whatever comes, no exception, nothing grows, and the next frame counts.
+"""Every dialect under fire: whatever comes, no exception, nothing grows, what is thrown away is
+counted by a reason of a closed list, and the next frame is told.
 
 Noise may spell what a device says (KISS and lines of text have no check). So a session may lose its
 device to it, but then says so, sets it up again and delivers the next packet; or it may say that
@@ -11,6 +12,7 @@ from random import Random
 
 import pytest
 
+from drivers.registry import link_rejects
 from tests.protocol.dialects.hostile_bytes import chunks, hostile
 from tests.protocol.dialects.peers import PEERS, Peer
 from tests.scale import SCALE
@@ -145,6 +147,7 @@ def under_fire(line: Line, chance: Random, data: bytes, number: int) -> None:
         if chance.random() < 0.02:
             line.pause(chance.randrange(3_000_000))
     assert kept(line.session) <= line.peer.most_kept
+    assert line.session.rejects.keys() <= set(link_rejects(line.peer.driver))
     line.hear(line.peer.end)
     if chance.random() < 0.2:
         line.pause(chance.randrange(1_000_000))

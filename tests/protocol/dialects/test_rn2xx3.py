@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from protocol.dialects.rn2xx3 import AUTO_BAUD, QUIET_US, RN2xx3Session
 from protocol.dialects.rn2xx3_events import (
     Alive,
+    Climbed,
     LineAction,
     Ready,
     Received,
@@ -248,12 +249,14 @@ def test_without_rxstop_the_watchdog_shows_that_the_radio_lives() -> None:
 
 @pytest.mark.parametrize("reply", [["busy"], []], ids=["busy", "silent"])
 def test_busy_or_silent_for_ever_leads_up_the_whole_ladder(reply: list[str]) -> None:
-    """Each step once, and the port's part is asked for."""
+    """Each step once, and told; and the port's part is asked for."""
     made = listening()
     made.odd = dict.fromkeys(("radio", "sys", "mac", ""), reply)
     made.say("radio_rx  0102")
     events = made.run_until(Unresponsive)
-    kinds = [event for event in events if not isinstance(event, Alive)]
+    told = [event.rung for event in events if isinstance(event, Climbed)]
+    assert told == list(Rung)
+    kinds = [event for event in events if not isinstance(event, Alive | Climbed)]
     assert isinstance(kinds[0], Received)
     assert kinds[0].payload == b"\x01\x02"
     assert isinstance(kinds[1], Lost)
@@ -288,7 +291,8 @@ def test_a_module_that_says_nothing_is_given_a_break_and_a_byte() -> None:
     made = bench()
     made.dead = True
     events = made.run_until(Unresponsive)
-    assert events[:2] == [LineAction.BREAK, LineAction.PULSE_DTR]
+    actions = [event for event in events if isinstance(event, LineAction)]
+    assert actions == [LineAction.BREAK, LineAction.PULSE_DTR]
     assert Lost not in map(type, events)
     assert made.now_us < 40_000_000
 
