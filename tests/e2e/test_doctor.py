@@ -96,6 +96,7 @@ def test_devices_of_all_families_on_one_machine_are_named_and_run(tmp_path: Path
         assert set(named) == {f"port {link}" for link in links.values()}
         for kind, link in links.items():
             assert named[f"port {link}"]["text"].startswith(f"{FRONTS[kind].driver}: ")
+        assert all("unique_id = " in finding["paste"] for finding in named.values())
         pasted = [named[f"port {links[kind]}"]["paste"] for kind in set(KINDS) - NOT_IN_THIS_REGION]
         config.write_text(HEAD.format(directory=tmp_path) + "\n".join(pasted))
         with gateway(tmp_path) as running:
