@@ -72,10 +72,17 @@ _LONGEST_SLEEP_S = 0.25  # CLOCK_BOOTTIME can jump ahead of the clock of the loo
 
 
 class RN2xx3Driver:
-    """One module on one port; see :class:`drivers.base.Driver`."""
+    """One module on one port; see :class:`drivers.base.Driver`.
 
-    def __init__(self, options: DriverOptions, boottime_us: BoottimeUs) -> None:
+    Args:
+        pace: share of the usual pauses; see :class:`~protocol.dialects.rn2xx3.RN2xx3Session`.
+    """
+
+    def __init__(
+        self, options: DriverOptions, boottime_us: BoottimeUs, *, pace: float = 1.0
+    ) -> None:
         self._options = options
+        self._pace = pace
         self._now_us = boottime_us
         self._outgoing: deque[RadioEvent] = deque()
         self._news = asyncio.Event()
@@ -119,6 +126,7 @@ class RN2xx3Driver:
             self._options.unique_id,
             self._now_us(),
             SignalReading(self._options.signal_reading),
+            pace=self._pace,
         )
         self._port.on_arrival = self._step
         try:
@@ -219,7 +227,7 @@ class RN2xx3Driver:
         if self._failure is None:
             delay_s = max(0, session.timer_us() - self._now_us()) / 1e6
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(min(delay_s, _LONGEST_SLEEP_S), self._step)
+            self._timer = loop.call_later(min(delay_s, _LONGEST_SLEEP_S * self._pace), self._step)
 
     def _act_on_line(self, action: LineAction) -> None:
         assert self._port is not None

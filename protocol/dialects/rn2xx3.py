@@ -92,6 +92,9 @@ class RN2xx3Session:
         settings: what to listen to.
         unique_id: 16 hex digits in lower case that ``sys get hweui`` must say; empty = any.
         now_us: monotonic time.
+        pace: share of the usual time for all that nobody has to answer: drains, pauses, how often
+            it is asked for a sign of life, how long a quiet receiver is let be. Less than 1 is for
+            devices without a line in between; how long an answer may take is not changed.
     """
 
     def __init__(
@@ -100,10 +103,15 @@ class RN2xx3Session:
         unique_id: str,
         now_us: int,
         signal: SignalReading = SignalReading.BEFORE,
+        *,
+        pace: float = 1.0,
     ) -> None:
         self._settings = settings
         self._unique_id = unique_id
         self._signal = signal
+        self._pace = pace
+        self._alive_interval_us = int(ALIVE_INTERVAL_US * pace)
+        self._quiet_us = int(QUIET_US * pace)
         self._now_us = now_us
         self._decoder = LineDecoder()
         self._outgoing = bytearray()
@@ -232,13 +240,14 @@ class RN2xx3Session:
         except StopIteration:
             self._waiting = None
             self._open = self._set_up = False
-            self._due_us = self._now_us + QUIET_US
+            self._due_us = self._now_us + self._quiet_us
             return
         self._waiting = step
         if isinstance(step, _Idle):
             self._due_us = step.until_us
             return
-        self._due_us = self._now_us + step.patience_us
+        pace = self._pace if step.drain else 1
+        self._due_us = self._now_us + int(step.patience_us * pace)
         if step.line is not None:
             self._outgoing += step.line.encode("ascii") + b"\r\n"
 
@@ -272,13 +281,13 @@ class RN2xx3Session:
         self._checked_us = self._now_us
         self._quick_errors = 0
         yield from self._open_receiver(may_be_open=False)
-        self._alive_due_us = self._now_us + ALIVE_INTERVAL_US
+        self._alive_due_us = self._now_us + self._alive_interval_us
         self._up = True
         self._events.append(Ready(identity))
 
     def _watchdog_ms(self) -> int:
         """Without rxstop it is the module's own watchdog that shows whether the radio lives."""
-        return 0 if self._can_stop else QUIET_US // 1000
+        return 0 if self._can_stop else self._quiet_us // 1000
 
     def _listen(self) -> _Life:
         """Serve packets and timers for as long as the device does what it should."""
@@ -334,9 +343,9 @@ class RN2xx3Session:
         self._pause_until_us = self._now_us + milliseconds * 1000
 
     def _check_due_us(self) -> int:
-        quiet_until_us = self._checked_us + QUIET_US
+        quiet_until_us = self._checked_us + self._quiet_us
         if self._open and not self._can_stop:
-            ends_us = self._opened_us + QUIET_US + _WATCHDOG_GRACE_US
+            ends_us = self._opened_us + self._quiet_us + _WATCHDOG_GRACE_US
             quiet_until_us = max(quiet_until_us, ends_us)
         return min(quiet_until_us, self._pause_until_us - _PAUSE_MARGIN_US)
 
@@ -349,7 +358,7 @@ class RN2xx3Session:
         if self._can_stop:
             yield from stop_receiver()
             self._open = False
-        elif self._open and self._now_us - self._opened_us > QUIET_US:
+        elif self._open and self._now_us - self._opened_us > self._quiet_us:
             raise Trouble("the watchdog did not end a reception")
         yield from self._pause()
         assert self._identity is not None
@@ -362,7 +371,7 @@ class RN2xx3Session:
         yield from self._open_receiver(may_be_open=self._open)
 
     def _ask_for_life(self) -> _Life:
-        self._alive_due_us = self._now_us + ALIVE_INTERVAL_US
+        self._alive_due_us = self._now_us + self._alive_interval_us
         supply_mv = yield from read_supply()
         self._ladder.leave()
         self._events.append(Alive(supply_mv))
