@@ -69,6 +69,7 @@ _WATCHDOG_GRACE_US = 30_000_000
 _PAUSE_MARGIN_US = 2_000_000
 _QUICK_US = 20_000  # no packet and no watchdog ends a reception so soon
 _MAX_QUICK_ERRORS = 5
+_MAX_HELD = 4  # a module cannot say more packets than one before it is told to listen again
 
 
 class _Restarted(Trouble):
@@ -195,7 +196,7 @@ class RN2xx3Session:
                 self._decoder.rejects[Reject.REPEATED] += 1
             case Reception(payload) if self._set_up:
                 self._told = payload
-                self._packets.append((line, self._now_us))
+                self._hold(line)
                 self._note_end_of_reception()
             case Reception():
                 self._decoder.rejects[Reject.BEFORE_SETUP] += 1
@@ -321,11 +322,22 @@ class RN2xx3Session:
         """Tell of the packets; of several nobody knows which one the signal belongs to."""
         if len(self._packets) > 1:
             snr_db = rssi_dbm = None
-        for reception, arrived_us in self._packets:
-            self._events.append(
-                Received(reception.payload, snr_db, rssi_dbm, reception.line_bytes, arrived_us)
-            )
+        for packet in self._packets:
+            self._tell(*packet, snr_db, rssi_dbm)
         self._packets.clear()
+
+    def _hold(self, reception: Reception) -> None:
+        """Until its signal is known; but a port that says nothing else must not fill the memory."""
+        if len(self._packets) == _MAX_HELD:
+            self._tell(*self._packets.pop(0), None, None)
+        self._packets.append((reception, self._now_us))
+
+    def _tell(
+        self, reception: Reception, arrived_us: int, snr_db: int | None, rssi_dbm: int | None
+    ) -> None:
+        self._events.append(
+            Received(reception.payload, snr_db, rssi_dbm, reception.line_bytes, arrived_us)
+        )
 
     def _open_receiver(self, *, may_be_open: bool) -> _Life:
         if self._quick_errors >= _MAX_QUICK_ERRORS:

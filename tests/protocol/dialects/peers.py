@@ -300,7 +300,7 @@ class RN2xx3Peer(Peer):
     downs = (session_events.Lost,)
     overs = (session_events.Unusable, rn2xx3_events.Unresponsive)
     longest_question = 200
-    most_kept = 1_000
+    most_kept = 2_000
 
     def __init__(self, now_us: int) -> None:
         settings = ModuleSettings(921_400_000, 9, 125_000, "4/5", 0x34)

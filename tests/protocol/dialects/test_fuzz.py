@@ -179,3 +179,13 @@ def test_a_flood_is_not_kept(kind: type[Peer], set_up: bool) -> None:
         line.hear(chance.choice(line.peer.words(chance)))
         assert len(line.session.bytes_to_send()) <= line.peer.longest_question
     assert kept(line.session) <= line.peer.most_kept
+
+
+@dialects
+def test_packets_that_come_too_fast_are_not_kept(kind: type[Peer]) -> None:
+    """A device that sends packets and answers nothing."""
+    line = Line(kind)
+    line.settle()
+    for number in range(300):
+        line.hear(line.peer.packet(b"%250d" % number, line.now_us))
+        assert kept(line.session) <= line.peer.most_kept

@@ -398,6 +398,18 @@ def test_before_it_is_up_there_is_nothing_to_restart() -> None:
     made.run_until(Ready)
 
 
+def test_packets_that_nobody_was_told_to_receive_are_handed_on_and_not_kept() -> None:
+    """In order, and without a signal: nobody knows whose it would be."""
+    made = listening()
+    packets = [number.to_bytes(2, "big") for number in range(100)]
+    told = "".join(f"radio_rx  {packet.hex()}\r\n" for packet in packets)
+    made.session.receive(told.encode(), made.now_us)
+    assert len(made.session._packets) < 10
+    received = [event for event in made.run_until(Alive) if isinstance(event, Received)]
+    assert [event.payload for event in received] == packets
+    assert {(event.snr_db, event.rssi_dbm) for event in received} == {(None, None)}
+
+
 def test_after_its_end_nothing_is_heard() -> None:
     """The port is gone; what was on its way is let go."""
     made = listening()
