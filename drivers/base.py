@@ -1,7 +1,7 @@
 """The contract that every driver keeps.
 
 A driver is an I/O shell around a protocol session: an async context manager that yields
-:data:`~protocol.lora.events.RadioEvent` values. Adding a device family is one file here, one line
+:data:`~protocol.lora.events.RadioEvent` values. Adding a device family is one file here, one entry
 in :mod:`drivers.registry` and its simulated counterpart.
 """
 

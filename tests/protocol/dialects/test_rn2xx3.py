@@ -398,6 +398,17 @@ def test_before_it_is_up_there_is_nothing_to_restart() -> None:
     made.run_until(Ready)
 
 
+@pytest.mark.parametrize(("pace", "at_most_us"), [(1.0, 10_000_000), (0.2, 2_000_000)])
+def test_it_says_that_it_is_alive_at_least_each_ten_seconds(pace: float, at_most_us: int) -> None:
+    """As every driver has to; sooner where pauses are cut short."""
+    made = Bench(RN2xx3Session(SETTINGS, "", 0, pace=pace))
+    made.run_until(Ready)
+    for _ in range(5):
+        before_us = made.now_us
+        made.run_until(Alive)
+        assert made.now_us - before_us <= at_most_us
+
+
 def test_packets_that_nobody_was_told_to_receive_are_handed_on_and_not_kept() -> None:
     """In order, and without a signal: nobody knows whose it would be."""
     made = listening()
