@@ -57,7 +57,7 @@ def test_trouble_after_an_hour_of_peace_begins_at_the_bottom() -> None:
 
 @given(
     st.lists(
-        st.tuples(st.integers(0, 3 * HOUR_US), st.frozensets(st.sampled_from(Step))), max_size=200
+        st.tuples(st.integers(0, 3 * HOUR_US), st.frozensets(st.sampled_from(LADDER))), max_size=200
     )
 )
 def test_never_two_steps_within_the_patience_and_only_possible_ones(
