@@ -301,10 +301,12 @@ class RN2xx3Peer(Peer):
     overs = (session_events.Unusable, rn2xx3_events.Unresponsive)
     longest_question = 200
     most_kept = 2_000
+    signal: ClassVar = rn2xx3_events.SignalReading.BEFORE
+    replies: ClassVar[dict[str, str]] = {}
 
     def __init__(self, now_us: int) -> None:
         settings = ModuleSettings(921_400_000, 9, 125_000, "4/5", 0x34)
-        self.session = rn2xx3.RN2xx3Session(settings, "", now_us)
+        self.session = rn2xx3.RN2xx3Session(settings, "", now_us, self.signal)
         self._settings: dict[str, str] = {}
         self._receiving = False
 
@@ -320,6 +322,8 @@ class RN2xx3Peer(Peer):
         return "".join(f"{self._reply(command)}\r\n" for command in commands).encode()
 
     def _reply(self, command: str) -> str:
+        if command in self.replies:
+            return self.replies[command]
         match command.split(" "):
             case ["radio", "set", name, value]:
                 self._settings[name] = value
@@ -344,6 +348,17 @@ class RN2xx3Peer(Peer):
         return event.payload if isinstance(event, rn2xx3_events.Received) else None
 
 
+class OldRN2xx3Peer(RN2xx3Peer):
+    """Older firmware: it cannot stop a reception, and knows no RSSI; asked while it listens."""
+
+    signal = rn2xx3_events.SignalReading.AFTER
+    replies: ClassVar[dict[str, str]] = {
+        "sys get ver": "RN2903 0.9.8 Feb 14 2017 20:17:03",
+        "radio rxstop": "invalid_param",
+        "radio get rssi": "invalid_param",
+    }
+
+
 _RN2903 = "RN2903 1.0.5 Nov 06 2018 10:45:27"
 _RN2XX3_REPLIES = {
     "": "invalid_param",
@@ -362,4 +377,4 @@ _RN2XX3_WORDS = [
 ]  # fmt: skip
 
 
-PEERS = (BridgePeer, RNodePeer, RNodeOfTwoRadiosPeer, MeshCorePeer, RN2xx3Peer)
+PEERS = (BridgePeer, RNodePeer, RNodeOfTwoRadiosPeer, MeshCorePeer, RN2xx3Peer, OldRN2xx3Peer)
