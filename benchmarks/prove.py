@@ -102,9 +102,9 @@ STEPS = (
         _PYTEST + "|frames on|transmissions at|free of",
     ),
     Step(
-        "10^6 hostile inputs for each decoder of other people's firmware",
-        "SCALE=100 pytest -q tests/protocol/dialects --timeout 7200",
-        _PYTEST,
+        "10^6 hostile inputs for our link and each dialect of other people's firmware",
+        "SCALE=100 pytest -q -s tests/protocol/dialects/test_fuzz.py --timeout 7200",
+        _PYTEST + "|inputs,",
     ),
     Step("memory, start-up, latency", "python -m benchmarks.gateway", r"^(floor|ready|mem| +\d)"),
 )

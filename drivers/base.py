@@ -1,7 +1,7 @@
 """The contract that every driver keeps.
 
 A driver is an I/O shell around a protocol session: an async context manager that yields
-:data:`~protocol.lora.events.RadioEvent` values. Adding a device family is one file here, one line
+:data:`~protocol.lora.events.RadioEvent` values. Adding a device family is one file here, one entry
 in :mod:`drivers.registry` and its simulated counterpart.
 """
 
@@ -45,6 +45,8 @@ class DriverOptions:
         baud: line rate in bit/s; USB devices ignore it.
         unique_id: hex identity the device must report; empty = whatever answers.
         radios: one entry per radio, in the board's order.
+        signal_reading: when a device that has to be asked for SNR and RSSI is: "before" its
+            receiver is opened again, "after" that, or "never".
     """
 
     name: str
@@ -52,6 +54,7 @@ class DriverOptions:
     baud: int
     unique_id: str
     radios: tuple[RadioOptions, ...]
+    signal_reading: str = "before"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,12 @@ from collections.abc import Sequence
 
 from drivers.base import DriverOptions, OptionFault
 from drivers.errors import PortLost, UnsupportedConfiguration, UnsupportedDevice
-from drivers.option_checks import chip_faults, receive_settings, too_many_radios
+from drivers.option_checks import (
+    chip_faults,
+    receive_settings,
+    tells_signal_itself,
+    too_many_radios,
+)
 from protocol.link.host_session import HostSession
 from protocol.link.messages import (
     BoardHello,
@@ -33,6 +38,7 @@ def check_options(options: DriverOptions) -> Sequence[OptionFault]:
     return (
         *too_many_radios(options, MAX_RADIOS, "a bridge"),
         *chip_faults(options, Chip.SX1276),
+        *tells_signal_itself(options, "a bridge"),
     )
 
 

@@ -19,7 +19,13 @@ from protocol.dialects.loraprs import (
     Received,
 )
 from protocol.dialects.session_events import Alive, Lost, Unusable
-from protocol.lora.events import Heartbeat, RadioStatistics, UplinkReceived
+from protocol.lora.events import (
+    Heartbeat,
+    RadioStatistics,
+    RecoveryStep,
+    RecoveryStepTaken,
+    UplinkReceived,
+)
 
 RSSI_MODEL = "loraprs"
 
@@ -30,6 +36,7 @@ class LoraprsDriver(DialectDriver[LoraprsSession, LoraprsEvent]):
     nobody = "no esp32_loraprs modem"
     check = staticmethod(check_options)
     _received = 0
+    _refreshed = 0
 
     @property
     def capabilities(self) -> Capabilities:
@@ -46,6 +53,7 @@ class LoraprsDriver(DialectDriver[LoraprsSession, LoraprsEvent]):
 
     def begin_session(self, now_us: int) -> LoraprsSession:
         """One radio, set up as configured."""
+        self._refreshed = 0
         return LoraprsSession(radio_settings(self.options.radios[0]), now_us)
 
     def digest(self, event: LoraprsEvent, now_us: int) -> None:  # noqa: ARG002 - has its own time
@@ -56,11 +64,18 @@ class LoraprsDriver(DialectDriver[LoraprsSession, LoraprsEvent]):
             case Received():
                 self.emit(self._uplink(event))
             case Alive():
+                self._tell_refreshed()
                 self.emit(self._heartbeat())
             case Lost(reason):
                 self.lost(reason)
             case Unusable(reason):
                 raise UnsupportedDevice(f"{self.options.port}: {reason}")
+
+    def _tell_refreshed(self) -> None:
+        if self.session.refreshed > self._refreshed:
+            self._refreshed = self.session.refreshed
+            reason = "nothing was heard for long: the settings were sent again"
+            self.emit(RecoveryStepTaken(self.options.name, RecoveryStep.COMMAND, reason))
 
     def _detail(self) -> str:
         detail = "esp32_loraprs modem; it has restarted when asked, and does not confirm settings"
@@ -89,8 +104,9 @@ class LoraprsDriver(DialectDriver[LoraprsSession, LoraprsEvent]):
             receiving=self.is_up,
         )
         modem = self.session
-        rejects = modem.rejects | {"recovery_settings": modem.refreshed}
-        return plain_heartbeat(self.options, [radio], rejects, supply_volts=modem.supply_volts)
+        return plain_heartbeat(
+            self.options, [radio], modem.rejects, supply_volts=modem.supply_volts
+        )
 
 
 def radio_settings(radio: RadioOptions) -> RadioSettings:

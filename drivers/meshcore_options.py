@@ -3,7 +3,13 @@
 from collections.abc import Sequence
 
 from drivers.base import DriverOptions, OptionFault
-from drivers.option_checks import chip_faults, fixed_sync_word, needs_crc, too_many_radios
+from drivers.option_checks import (
+    chip_faults,
+    fixed_sync_word,
+    needs_crc,
+    tells_signal_itself,
+    too_many_radios,
+)
 from protocol.lora.sx127x_configuration import Chip
 
 FAMILY = "a MeshCore modem"
@@ -17,4 +23,5 @@ def check_options(options: DriverOptions) -> Sequence[OptionFault]:
         *chip_faults(options, Chip.SX1276),
         *fixed_sync_word(options, SYNC_WORD, FAMILY),
         *needs_crc(options, FAMILY),
+        *tells_signal_itself(options, FAMILY),
     )

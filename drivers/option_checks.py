@@ -87,6 +87,17 @@ def fixed_sync_word(options: DriverOptions, sync_word: int, family: str) -> Iter
             )
 
 
+def tells_signal_itself(options: DriverOptions, family: str) -> Iterator[OptionFault]:
+    """A device that nobody has to ask for SNR and RSSI is told when to be asked."""
+    if options.signal_reading != "before":
+        yield OptionFault(
+            None,
+            "signal_reading",
+            f"{family} tells SNR and RSSI with each frame, nobody asks for them",
+            'leave it out; it is for driver = "rn2xx3"',
+        )
+
+
 def needs_crc(options: DriverOptions, family: str) -> Iterator[OptionFault]:
     """Frames with a bad CRC are asked of a firmware that keeps them to itself."""
     for index, radio in enumerate(options.radios):

@@ -1,4 +1,4 @@
-"""Device families by name: ``[[concentrator]] driver = "..."``. One line each."""
+"""Device families by name: ``[[concentrator]] driver = "..."``. One entry each."""
 
 from dataclasses import dataclass
 from importlib import import_module
@@ -14,24 +14,47 @@ class Family:
     Attributes:
         driver: makes a :class:`~drivers.base.Driver`.
         check: its :data:`~drivers.base.CheckOptions`; in a module that opens no ports.
+        rejects: all reasons for which its session throws away what is on the line.
         baud: the family's usual line rate in bit/s, taken where none is configured.
     """
 
     driver: str
     check: str
+    rejects: str
     baud: int
 
 
 DRIVERS: dict[str, Family] = {
-    "bridge": Family("drivers.bridge:BridgeDriver", "drivers.bridge_setup:check_options", 115_200),
+    "bridge": Family(
+        "drivers.bridge:BridgeDriver",
+        "drivers.bridge_setup:check_options",
+        "protocol.link.host_session:REJECTS",
+        115_200,
+    ),
     "loraprs": Family(
-        "drivers.loraprs:LoraprsDriver", "drivers.loraprs_options:check_options", 115_200
+        "drivers.loraprs:LoraprsDriver",
+        "drivers.loraprs_options:check_options",
+        "protocol.dialects.loraprs:REJECTS",
+        115_200,
     ),
     "meshcore": Family(
-        "drivers.meshcore:MeshCoreDriver", "drivers.meshcore_options:check_options", 115_200
+        "drivers.meshcore:MeshCoreDriver",
+        "drivers.meshcore_options:check_options",
+        "protocol.dialects.meshcore:REJECTS",
+        115_200,
     ),
-    "rnode": Family("drivers.rnode:RNodeDriver", "drivers.rnode_options:check_options", 115_200),
-    "rn2xx3": Family("drivers.rn2xx3:RN2xx3Driver", "drivers.rn2xx3_options:check_options", 57_600),
+    "rnode": Family(
+        "drivers.rnode:RNodeDriver",
+        "drivers.rnode_options:check_options",
+        "protocol.dialects.rnode:REJECTS",
+        115_200,
+    ),
+    "rn2xx3": Family(
+        "drivers.rn2xx3:RN2xx3Driver",
+        "drivers.rn2xx3_options:check_options",
+        "protocol.dialects.rn2xx3:REJECTS",
+        57_600,
+    ),
 }
 
 NOT_DRIVEN = {
@@ -58,6 +81,15 @@ def options_check(name: str) -> CheckOptions:
         KeyError: no driver has this name.
     """
     return cast(CheckOptions, _load(DRIVERS[name].check))
+
+
+def link_rejects(name: str) -> tuple[str, ...]:
+    """Why a family's session may throw away what is on its line; a closed list.
+
+    Raises:
+        KeyError: no driver has this name.
+    """
+    return cast(tuple[str, ...], _load(DRIVERS[name].rejects))
 
 
 def _load(path: str) -> object:

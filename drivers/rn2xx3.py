@@ -34,6 +34,7 @@ from drivers.serial_port import SerialPort, open_port
 from protocol.dialects.rn2xx3 import RN2xx3Session
 from protocol.dialects.rn2xx3_events import (
     Alive,
+    Climbed,
     LineAction,
     Ready,
     Received,
@@ -41,6 +42,7 @@ from protocol.dialects.rn2xx3_events import (
     SignalReading,
     Unresponsive,
 )
+from protocol.dialects.rn2xx3_ladder import Rung
 from protocol.dialects.rn2xx3_settings import RadioSettings
 from protocol.dialects.session_events import Lost, Unusable
 from protocol.lora.events import (
@@ -49,10 +51,19 @@ from protocol.lora.events import (
     LinkState,
     RadioEvent,
     RadioStatistics,
+    RecoveryStep,
+    RecoveryStepTaken,
     UplinkReceived,
 )
 
 RSSI_MODEL = "rn2xx3"
+_STEPS = {
+    Rung.WAIT: RecoveryStep.COMMAND,
+    Rung.RXSTOP: RecoveryStep.COMMAND,
+    Rung.SYS_RESET: RecoveryStep.COMMAND,
+    Rung.BREAK: RecoveryStep.LINE,
+    Rung.DTR: RecoveryStep.LINE,
+}
 _BITS_PER_BYTE = 10
 _MAX_WAITING = 256  # events; with more the port is left unread, and the radio closed
 _BREAK_S = 0.05  # many times the length of a byte at 57600 baud
@@ -64,18 +75,15 @@ class RN2xx3Driver:
     """One module on one port; see :class:`drivers.base.Driver`.
 
     Args:
-        signal: when to ask for SNR and RSSI.
+        pace: share of the usual pauses; see :class:`~protocol.dialects.rn2xx3.RN2xx3Session`.
     """
 
     def __init__(
-        self,
-        options: DriverOptions,
-        boottime_us: BoottimeUs,
-        signal: SignalReading = SignalReading.BEFORE,
+        self, options: DriverOptions, boottime_us: BoottimeUs, *, pace: float = 1.0
     ) -> None:
         self._options = options
+        self._pace = pace
         self._now_us = boottime_us
-        self._signal = signal
         self._outgoing: deque[RadioEvent] = deque()
         self._news = asyncio.Event()
         self._failure: DriverError | None = None
@@ -92,7 +100,7 @@ class RN2xx3Driver:
     def capabilities(self) -> Capabilities:
         """What the module offers; RSSI depends on its firmware and is known once it is up."""
         metadata = set()
-        if self._signal is not SignalReading.NEVER:
+        if self._options.signal_reading != SignalReading.NEVER:
             metadata = {Metadata.SNR, Metadata.RSSI} if self._tells_rssi else {Metadata.SNR}
         return Capabilities(
             radios=1,
@@ -117,7 +125,8 @@ class RN2xx3Driver:
             ),
             self._options.unique_id,
             self._now_us(),
-            self._signal,
+            SignalReading(self._options.signal_reading),
+            pace=self._pace,
         )
         self._port.on_arrival = self._step
         try:
@@ -218,7 +227,7 @@ class RN2xx3Driver:
         if self._failure is None:
             delay_s = max(0, session.timer_us() - self._now_us()) / 1e6
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(min(delay_s, _LONGEST_SLEEP_S), self._step)
+            self._timer = loop.call_later(min(delay_s, _LONGEST_SLEEP_S * self._pace), self._step)
 
     def _act_on_line(self, action: LineAction) -> None:
         assert self._port is not None
@@ -255,6 +264,8 @@ class RN2xx3Driver:
                 self._change_state(LinkState.DOWN, reason)
             case LineAction():
                 self._act_on_line(event)
+            case Climbed(rung, reason):
+                self._outgoing.append(RecoveryStepTaken(self._options.name, _STEPS[rung], reason))
             case Unresponsive(reason):
                 tried = ", ".join(session.recoveries)
                 raise HandshakeTimeout(
@@ -286,7 +297,7 @@ class RN2xx3Driver:
     def _heartbeat(self, session: RN2xx3Session, supply_mv: int | None) -> Heartbeat:
         radio = RadioStatistics(
             received=self._received,
-            crc_errors=0,  # a bad CRC and the watchdog look alike: see radio_errors
+            crc_errors=0,  # a bad CRC and the watchdog look alike: see the rejects
             noise_rssi_dbm=None,
             faults=session.recoveries.total(),
             receiving=session.listening,
@@ -294,8 +305,6 @@ class RN2xx3Driver:
         return plain_heartbeat(
             self._options,
             [radio],
-            session.rejects
-            | {f"recovery_{rung}": count for rung, count in session.recoveries.items()}
-            | {"radio_err": session.radio_errors},
+            session.rejects,
             supply_volts=None if supply_mv is None else supply_mv / 1000,
         )

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from drivers.base import DriverOptions, OptionFault, RadioOptions
 from drivers.option_checks import needs_crc, too_many_radios
+from protocol.dialects.rn2xx3_events import SignalReading
 from protocol.dialects.rn2xx3_settings import (
     BANDWIDTHS_HZ,
     CODING_RATES,
@@ -23,6 +24,7 @@ _FAMILY = "an RN2483 or RN2903"
 def check_options(options: DriverOptions) -> Sequence[OptionFault]:
     """One radio, the modules' own bands, and what their commands accept."""
     return (
+        *_signal_faults(options),
         *too_many_radios(options, 1, _FAMILY),
         *needs_crc(options, _FAMILY),
         *(
@@ -31,6 +33,14 @@ def check_options(options: DriverOptions) -> Sequence[OptionFault]:
             for key, reason in _radio_faults(radio)
         ),
     )
+
+
+def _signal_faults(options: DriverOptions) -> Iterator[OptionFault]:
+    if options.signal_reading not in set(SignalReading):
+        choices = ", ".join(SignalReading)
+        yield OptionFault(
+            None, "signal_reading", f"{options.signal_reading!r} is none of: {choices}"
+        )
 
 
 def _radio_faults(radio: RadioOptions) -> Iterator[tuple[str, str]]:

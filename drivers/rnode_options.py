@@ -7,6 +7,7 @@ from drivers.option_checks import (
     chip_faults,
     fixed_sync_word,
     needs_crc,
+    tells_signal_itself,
     too_many_radios,
 )
 from protocol.lora.sx127x_configuration import Chip
@@ -24,6 +25,7 @@ def check_options(options: DriverOptions) -> Sequence[OptionFault]:
         *chip_faults(options, Chip.SX1276),
         *fixed_sync_word(options, SYNC_WORD, "an RNode"),
         *needs_crc(options, "an RNode"),
+        *tells_signal_itself(options, "an RNode"),
     )
 
 

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from drivers.base import DriverFactory
-from drivers.registry import driver_factory
+from drivers.registry import driver_factory, link_rejects
 from edge.children import Service, beat_of_store, children
 from edge.clock import Clock
 from edge.config.model import Config
@@ -60,7 +60,9 @@ async def run(
     """
     health = Health()
     for concentrator in config.concentrators:
-        metrics.register_concentrator(concentrator.name, len(concentrator.radios))
+        metrics.register_concentrator(
+            concentrator.name, len(concentrator.radios), link_rejects(concentrator.driver)
+        )
         health.concentrator_down(concentrator.name, "not connected yet")
     for upstream in config.upstreams:
         metrics.register_upstream(upstream.name)

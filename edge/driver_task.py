@@ -19,9 +19,14 @@ from edge.monitoring.health import Health
 from edge.monitoring.metrics import Metrics
 from edge.power_helper import PowerHelper
 from edge.radio_watch import ConcentratorWatch, RadioWatch
-from edge.recovery_ladder import Step
 from edge.supervisor import supervise
-from protocol.lora.events import ConcentratorStateChanged, Heartbeat, LinkState, RadioEvent
+from protocol.lora.events import (
+    ConcentratorStateChanged,
+    Heartbeat,
+    LinkState,
+    RadioEvent,
+    RecoveryStep,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +54,7 @@ class DriverTask:
     now_us: Callable[[], int]
     power: PowerHelper = field(default_factory=PowerHelper)
     watch: ConcentratorWatch = field(init=False)
-    _step: Step | None = field(init=False, default=None)
+    _step: RecoveryStep | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.watch = self.radios.add(
@@ -137,27 +142,27 @@ class DriverTask:
         """
         if not self.watch.deaf(self.now_us()):
             return
-        possible = {Step.RESTART, *await asyncio.to_thread(self._steps_without_connection)}
+        possible = {RecoveryStep.RESTART, *await asyncio.to_thread(self._steps_without_connection)}
         if isinstance(driver, SoftReset):
-            possible.add(Step.RESET)
+            possible.add(RecoveryStep.RESET)
         due = self.watch.step_for_the_deaf(self.now_us(), possible)
         if due is None:
             return
         step, why = due
-        if step is Step.RESET and isinstance(driver, SoftReset):
+        if step is RecoveryStep.RESET and isinstance(driver, SoftReset):
             driver.soft_reset()
             self.watch.begin_anew(self.now_us())
             return
         self._step = step
         raise TransientDriverError(f"recovery by {step.value}: {why}")
 
-    def _steps_without_connection(self) -> set[Step]:
+    def _steps_without_connection(self) -> set[RecoveryStep]:
         """Asks the file system, so it belongs on a thread."""
         steps = set()
         if Path(self.options.port).exists():
-            steps.add(Step.LINE)
+            steps.add(RecoveryStep.LINE)
         if self.power.knows(self.name):
-            steps.add(Step.POWER)
+            steps.add(RecoveryStep.POWER)
         return steps
 
     async def _disconnected(self, error: Exception) -> None:
@@ -173,9 +178,9 @@ class DriverTask:
             possible = await asyncio.to_thread(self._steps_without_connection)
             due = self.watch.step_for_the_unreachable(now_us, possible)
             step = due[0] if due is not None else None
-        if step is Step.LINE:
+        if step is RecoveryStep.LINE:
             await pulse_lines(self.options.port, self.options.baud)
-        elif step is Step.POWER:
+        elif step is RecoveryStep.POWER:
             await asyncio.to_thread(self.power.ask, self.name)
 
 

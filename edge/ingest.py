@@ -9,7 +9,7 @@ to the boards.
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from drivers.base import Driver
@@ -75,7 +75,6 @@ class Ingest:
     heartbeats: dict[str, Heartbeat] = field(default_factory=dict)
     last_heard: dict[tuple[str, int], UplinkReceived] = field(default_factory=dict)
     heard: Counter[tuple[str, int]] = field(default_factory=Counter)
-    _rejects: dict[str, Mapping[str, int]] = field(default_factory=dict)
 
     def take(self, event: RadioEvent, now_us: int) -> None:
         """Take in one event of a driver."""
@@ -197,11 +196,6 @@ class Ingest:
         wall = self.clock.wall()
         if wall is not None:
             self.metrics.concentrator_last_event_timestamp.labels(name).set(wall.unix_us / 1e6)
-        before = self._rejects.get(name, {})
-        for reason, count in heartbeat.link_rejects.items():
-            if (new := count - before.get(reason, 0)) > 0:
-                self.metrics.link_rejects.labels(name, reason).inc(new)
-        self._rejects[name] = heartbeat.link_rejects
         for index, radio in enumerate(heartbeat.radios):
             labels = (name, str(index))
             self.metrics.radio_receiving.labels(*labels).set(radio.receiving)
@@ -213,7 +207,6 @@ class Ingest:
         up = event.state is LinkState.UP
         self.metrics.concentrator_up.labels(event.concentrator).set(up)
         if not up:
-            self._rejects.pop(event.concentrator, None)
             heartbeat = self.heartbeats.get(event.concentrator)
             for index in range(len(heartbeat.radios) if heartbeat else 0):
                 self.metrics.radio_receiving.labels(event.concentrator, str(index)).set(0)

@@ -6,14 +6,20 @@ knows is shown by status and metrics.
 
 import logging
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from drivers.errors import UnsupportedDevice
 from edge.monitoring.metrics import Metrics
 from edge.radio_health import Judgement, RadioHealth, Verdict
-from edge.recovery_ladder import RecoveryLadder, Step
-from protocol.lora.events import Heartbeat, RadioEvent, UplinkReceived
+from edge.recovery_ladder import RecoveryLadder
+from protocol.lora.events import (
+    Heartbeat,
+    RadioEvent,
+    RecoveryStep,
+    RecoveryStepTaken,
+    UplinkReceived,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -29,9 +35,10 @@ class ConcentratorWatch:
     metrics: Metrics
     radios: list[RadioHealth]
     ladder: RecoveryLadder = field(default_factory=RecoveryLadder)
-    steps: Counter[Step] = field(default_factory=Counter)
-    last_step: tuple[int, Step] | None = None
+    steps: Counter[RecoveryStep] = field(default_factory=Counter)
+    last_step: tuple[int, RecoveryStep] | None = None
     _away_since_us: int | None = None
+    _rejects: Mapping[str, int] = field(default_factory=dict)
 
     def take(self, event: RadioEvent, now_us: int) -> None:
         """Note what a driver yields."""
@@ -43,12 +50,16 @@ class ConcentratorWatch:
             case Heartbeat():
                 for radio, statistics in zip(self.radios, event.radios, strict=False):
                     radio.heartbeat(statistics, now_us)
+                self._count_rejects(event.link_rejects)
                 self.measure(now_us)
+            case RecoveryStepTaken():
+                self._note_step(event.step, event.reason, now_us)
 
     def disconnected(self, now_us: int) -> None:
         """The connection is lost, or could not be made."""
         if self._away_since_us is None:
             self._away_since_us = now_us
+        self._rejects = {}
         self.begin_anew(now_us)
 
     def begin_anew(self, now_us: int) -> None:
@@ -69,14 +80,16 @@ class ConcentratorWatch:
             if judgement.verdict is Verdict.DEAF
         ]
 
-    def step_for_the_deaf(self, now_us: int, possible: Collection[Step]) -> tuple[Step, str] | None:
+    def step_for_the_deaf(
+        self, now_us: int, possible: Collection[RecoveryStep]
+    ) -> tuple[RecoveryStep, str] | None:
         """What to do about deaf radios now, and why; None = nothing."""
         deaf = self.deaf(now_us)
         return self._step(now_us, possible, "; ".join(deaf)) if deaf else None
 
     def step_for_the_unreachable(
-        self, now_us: int, possible: Collection[Step]
-    ) -> tuple[Step, str] | None:
+        self, now_us: int, possible: Collection[RecoveryStep]
+    ) -> tuple[RecoveryStep, str] | None:
         """What to do about a board that cannot be connected now, and why; None = nothing."""
         since_us = self._away_since_us
         if since_us is None or now_us - since_us < UNREACHABLE_US:
@@ -91,15 +104,28 @@ class ConcentratorWatch:
             self.metrics.radio_deaf.labels(*labels).set(deaf)
             self.metrics.radio_missed_frames.labels(*labels).set(radio.rate.missed(now_us))
 
-    def _step(self, now_us: int, possible: Collection[Step], why: str) -> tuple[Step, str] | None:
+    def _step(
+        self, now_us: int, possible: Collection[RecoveryStep], why: str
+    ) -> tuple[RecoveryStep, str] | None:
         step = self.ladder.next_step(now_us, possible)
         if step is None:
             return None
+        self._note_step(step, why, now_us)
+        return step, why
+
+    def _note_step(self, step: RecoveryStep, why: str, now_us: int) -> None:
         self.steps[step] += 1
         self.last_step = now_us, step
         self.metrics.concentrator_recovery_steps.labels(self.name, step.value).inc()
-        logger.warning("recovery step=%s concentrator=%s reason=%r", step.value, self.name, why)
-        return step, why
+        level = logging.INFO if step is RecoveryStep.COMMAND else logging.WARNING
+        logger.log(level, "recovery step=%s concentrator=%s reason=%r", step, self.name, why)
+
+    def _count_rejects(self, rejects: Mapping[str, int]) -> None:
+        """Drivers count since their port was opened."""
+        for reason, count in rejects.items():
+            if (new := count - self._rejects.get(reason, 0)) > 0:
+                self.metrics.link_rejects.labels(self.name, reason).inc(new)
+        self._rejects = dict(rejects)
 
 
 class RadioWatch:

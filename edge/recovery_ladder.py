@@ -6,7 +6,11 @@ its work by resets.
 """
 
 from collections.abc import Collection, Sequence
-from enum import StrEnum
+
+from protocol.lora.events import RecoveryStep
+
+LADDER = tuple(step for step in RecoveryStep if step is not RecoveryStep.COMMAND)
+"""What is tried here; commands are the drivers' business."""
 
 PATIENCE_US = 120_000_000
 """How long a step may take to help: a board boots, is set up, and is looked at for a minute."""
@@ -16,26 +20,17 @@ SETTLED_US = 3_600_000_000
 """So long without trouble: the next trouble is a new one."""
 
 
-class Step(StrEnum):
-    """From gentle to harsh. A closed list: metrics have a series for each."""
-
-    RESTART = "restart"  # the driver connects anew and sets the radios up
-    RESET = "reset"  # the device's own command to start anew
-    LINE = "line"  # DTR and RTS, and a break: many boards reset by one of them
-    POWER = "power"  # by the helper that has the rights: USB port power, or a reset pin
-
-
 class RecoveryLadder:
     """One device; times are CLOCK_BOOTTIME in microseconds."""
 
-    def __init__(self, steps: Sequence[Step] = tuple(Step)) -> None:
+    def __init__(self, steps: Sequence[RecoveryStep] = LADDER) -> None:
         self._steps = tuple(steps)
         self._taken = 0
         self._next_us = 0
         self._pause_us = PATIENCE_US
         self._trouble_us: int | None = None
 
-    def next_step(self, now_us: int, possible: Collection[Step]) -> Step | None:
+    def next_step(self, now_us: int, possible: Collection[RecoveryStep]) -> RecoveryStep | None:
         """There is trouble: the step to take now, or None while the last one has its time.
 
         Steps that are not possible are passed over; if none of those that are left is, the harshest

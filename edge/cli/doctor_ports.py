@@ -126,7 +126,7 @@ def _expected(check: str, concentrator: ConcentratorConfig, found: Introduction)
     if found.driver != concentrator.driver:
         text = f"{found.firmware} answers; driver {concentrator.driver} is configured"
         return Finding(check, "fault", text, f'driver = "{found.driver}" for concentrator {name}')
-    # Of some families only the driver asks for the identity; it refuses another board itself.
+    # The answer about its identity may have been lost; the driver asks again, and refuses another.
     if concentrator.unique_id and found.identity not in ("", concentrator.unique_id):
         text = f"another board answers: {found.identity}, not {concentrator.unique_id}"
         fix = f'if it was replaced on purpose: unique_id = "{found.identity}"'

@@ -24,4 +24,5 @@ def driver_options(concentrator: ConcentratorConfig) -> DriverOptions:
             )
             for radio in concentrator.radios
         ),
+        signal_reading=concentrator.signal_reading.value,
     )

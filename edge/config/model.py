@@ -30,6 +30,7 @@ from edge.config.fields import (
 )
 from edge.outbox.admission import MIN_BYTES, ClassLimits, OutboxSettings, UpstreamLimits
 from edge.upstreams.registry import UPSTREAMS
+from protocol.dialects.rn2xx3_events import SignalReading
 from protocol.lora.phy import BANDWIDTH_DIVISORS, CODING_RATES
 from protocol.lorawan.device import DeviceMode
 from protocol.records.decoded import Label
@@ -177,6 +178,12 @@ class ConcentratorConfig:
         default="",
         notation=UNIQUE_ID,
         example="e66138935f6c2a21",
+    )
+    signal_reading: SignalReading = setting(
+        "driver rn2xx3 only: when SNR and RSSI of a packet are asked for. before = before the"
+        " receiver is opened again: surely of this packet, but deaf some 10 ms longer; after ="
+        " while it listens again, where the firmware answers then; never = do without",
+        default=SignalReading.BEFORE,
     )
     radios: tuple[RadioConfig, ...] = section(tuple, toml="radio")
 

@@ -5,6 +5,7 @@ exported as 0 from the start, never a label per device.
 """
 
 import platform
+from collections.abc import Iterable
 
 from prometheus_client import (
     CollectorRegistry,
@@ -17,8 +18,7 @@ from prometheus_client import (
 )
 
 from edge.outbox.errors import ERROR_KINDS
-from edge.recovery_ladder import Step
-from protocol.lora.events import CrcStatus, DropReason
+from protocol.lora.events import CrcStatus, DropReason, RecoveryStep
 from protocol.records.sensor_frame import FrameClass
 
 # A second series per counter would only tell when the process started.
@@ -27,8 +27,6 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _RSSI_DBM = (-140, -130, -125, -120, -115, -110, -105, -100, -90, -80, -70, -60, -40)
 _SNR_DB = (-22.5, -20, -17.5, -15, -12.5, -10, -7.5, -5, -2.5, 0, 2.5, 5, 7.5, 10)
-
-LINK_REJECT_REASONS = ("cobs", "crc", "too_long", "too_short", "malformed", "unexpected")
 
 
 class Metrics:
@@ -101,7 +99,7 @@ class Metrics:
         )
         self.link_rejects = self._counter(
             "link_rejects",
-            "Serial frames that were rejected, by reason.",
+            "What was rejected of a serial line, by the reasons of its family.",
             ("concentrator", "reason"),
         )
 
@@ -267,14 +265,19 @@ class Metrics:
         for kind in ("transient", "permanent"):
             self.upstream_errors.labels(upstream, kind)
 
-    def register_concentrator(self, concentrator: str, radios: int) -> None:
-        """Export every series of one concentrator as 0 from the start."""
+    def register_concentrator(
+        self, concentrator: str, radios: int, link_rejects: Iterable[str]
+    ) -> None:
+        """Export every series of one concentrator as 0 from the start.
+
+        ``link_rejects`` are the reasons of its family: a closed list.
+        """
         self.concentrator_up.labels(concentrator)
         self.concentrator_reconnects.labels(concentrator)
         self.concentrator_ring_used.labels(concentrator)
-        for step in Step:
+        for step in RecoveryStep:
             self.concentrator_recovery_steps.labels(concentrator, step.value)
-        for reason in LINK_REJECT_REASONS:
+        for reason in link_rejects:
             self.link_rejects.labels(concentrator, reason)
         for radio in map(str, range(radios)):
             self.radio_receiving.labels(concentrator, radio)

@@ -24,10 +24,10 @@ Source: esp32_loraprs 1.0.22 (April 2026), what ``kiss_processor.cpp``, ``lorapr
 import struct
 from collections import Counter, deque
 from dataclasses import dataclass
-from enum import Enum, IntEnum, auto
+from enum import Enum, IntEnum, StrEnum, auto
 
 from protocol.dialects.esp32_boot_text import SOFTWARE_CAUSES, BootTextFinder
-from protocol.dialects.kiss_framing import FEND, KissDecoder, encode_frame
+from protocol.dialects.kiss_framing import FEND, KissDecoder, KissReject, encode_frame
 from protocol.dialects.session_events import Alive, Lost, Unusable
 
 MAX_PACKET = 255
@@ -70,6 +70,20 @@ class Command(IntEnum):
 
 SAID = (Command.DATA, Command.SIGNAL_REPORT, Command.TELEMETRY)
 """Frames that come from the modem."""
+
+
+class Reject(StrEnum):
+    """Why a whole frame was thrown away."""
+
+    UNKNOWN_COMMAND = "unknown_command"  # boot text, noise
+    NOT_SET_UP = "not_set_up"  # of whatever it listened to before
+    BAD_LENGTH = "bad_length"
+    STRAY_REPORT = "stray_report"
+    UNREPORTED = "unreported"  # before any report has shown that the settings were taken
+
+
+REJECTS = (*KissReject, *Reject)
+"""All reasons that :attr:`LoraprsSession.rejects` may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +152,7 @@ class LoraprsSession:
         self._settings = settings
         self._decoder = KissDecoder(1 + MAX_PACKET)
         self._boot_text = BootTextFinder(SAID, 1 + MAX_PACKET)
-        self._rejects: Counter[str] = Counter()
+        self._rejects: Counter[Reject] = Counter()
         self._events: deque[LoraprsEvent] = deque()
         self._outgoing = bytearray()
         self._phase = _Phase.ASKING
@@ -155,8 +169,7 @@ class LoraprsSession:
     @property
     def rejects(self) -> dict[str, int]:
         """Frames that were thrown away, by reason."""
-        framing = {reason.value: count for reason, count in self._decoder.rejects.items()}
-        return framing | dict(self._rejects)
+        return {str(reason): n for reason, n in (self._decoder.rejects | self._rejects).items()}
 
     def bytes_to_send(self) -> bytes:
         """What is to be written to the line."""
@@ -196,6 +209,12 @@ class LoraprsSession:
         self._note_restarts(now_us)
         if self._held is not None and now_us >= self._held[1] + REPORT_US:
             self._release(None, None)
+            # Not while another packet, whose report may be the first, has just come.
+            if self._unreported >= UNREPORTED and not self._reported:
+                self._give_up(
+                    "the modem sends no signal reports: its extensions are off, and it does not"
+                    " take the radio's settings; build it with CFG_KISS_EXTENSIONS true"
+                )
         if now_us < self._due_us:
             return
         match self._phase:
@@ -255,20 +274,20 @@ class LoraprsSession:
             self.supply_volts = _TELEMETRY.unpack(data)[0] / 100
             self._telemetry(now_us)
         else:
-            self._rejects["unknown_command"] += 1  # boot text, noise
+            self._rejects[Reject.UNKNOWN_COMMAND] += 1
 
     def _packet(self, data: bytes, now_us: int) -> None:
         self._release(None, None)
         if self._phase is not _Phase.UP:
-            self._rejects["not_set_up"] += 1  # of whatever it listened to before
+            self._rejects[Reject.NOT_SET_UP] += 1
         elif data:
             self._held = data, now_us
         else:
-            self._rejects["bad_length"] += 1
+            self._rejects[Reject.BAD_LENGTH] += 1
 
     def _report(self, rssi_dbm: int, snr_db: float, now_us: int) -> None:
         if self._held is None:
-            self._rejects["stray_report"] += 1
+            self._rejects[Reject.STRAY_REPORT] += 1
             return
         self._reported = True
         self._quiet_us = now_us + QUIET_US
@@ -294,13 +313,8 @@ class LoraprsSession:
         if self._reported:
             self._events.append(Received(payload, at_us, rssi_dbm, snr_db))
             return
-        self._rejects["unreported"] += 1
+        self._rejects[Reject.UNREPORTED] += 1
         self._unreported += 1
-        if self._unreported >= UNREPORTED:
-            self._give_up(
-                "the modem sends no signal reports: its extensions are off, and it does not take"
-                " the radio's settings; build it with CFG_KISS_EXTENSIONS true"
-            )
 
     def _set_up(self) -> None:
         self._send(Command.SET_HARDWARE, self._settings.encode())

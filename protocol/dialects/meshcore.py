@@ -15,9 +15,9 @@ import struct
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
-from protocol.dialects.kiss_framing import KissDecoder, encode_frame
+from protocol.dialects.kiss_framing import KissDecoder, KissReject, encode_frame
 from protocol.dialects.session_events import Alive, Lost, Unusable
 
 MAX_BODY = 512
@@ -70,6 +70,19 @@ class ErrorCode(IntEnum):
     ENCRYPT_FAILED = 0x06
     TX_BUSY = 0x07
     UNSUPPORTED = 0x08
+
+
+class Reject(StrEnum):
+    """Why a whole frame was thrown away; a closed list."""
+
+    UNKNOWN_COMMAND = "unknown_command"  # boot messages, noise, ports and commands of other modems
+    NOT_SET_UP = "not_set_up"  # a packet of whatever the modem listened to before
+    BAD_LENGTH = "bad_length"
+    UNEXPECTED_ANSWER = "unexpected_answer"
+
+
+REJECTS = (*KissReject, *Reject)
+"""All reasons that :attr:`MeshCoreSession.rejects` may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +156,7 @@ class MeshCoreSession:
     def __init__(self, settings: RadioSettings, now_us: int) -> None:
         self._settings = settings
         self._decoder = KissDecoder(MAX_BODY)
-        self._rejects: Counter[str] = Counter()
+        self._rejects: Counter[Reject] = Counter()
         self._events: deque[MeshCoreEvent] = deque()
         self._outgoing = bytearray()
         self._held: tuple[bytes, int] | None = None
@@ -167,7 +180,7 @@ class MeshCoreSession:
     def rejects(self) -> dict[str, int]:
         """Frames that were thrown away, by reason."""
         framing = {reason.value: count for reason, count in self._decoder.rejects.items()}
-        return framing | dict(self._rejects)
+        return framing | {reason.value: count for reason, count in self._rejects.items()}
 
     def bytes_to_send(self) -> bytes:
         """What is to be written to the line."""
@@ -216,17 +229,16 @@ class MeshCoreSession:
             self._heard_at_us = now_us
             self._hardware(data[0], data[1:], now_us)
         else:
-            # Boot messages, noise, or ports and commands of other modems.
-            self._rejects["unknown_command"] += 1
+            self._rejects[Reject.UNKNOWN_COMMAND] += 1
 
     def _packet(self, data: bytes, now_us: int) -> None:
         self._release(None, None)
         if not self._up:
-            self._rejects["not_set_up"] += 1  # of whatever the modem listened to before
+            self._rejects[Reject.NOT_SET_UP] += 1
         elif 0 < len(data) <= MAX_PACKET:
             self._held = data, now_us
         else:
-            self._rejects["bad_length"] += 1
+            self._rejects[Reject.BAD_LENGTH] += 1
 
     def _hardware(self, code: int, data: bytes, now_us: int) -> None:
         question = self._question
@@ -240,7 +252,7 @@ class MeshCoreSession:
         elif question is not None and code == Hardware.ERROR:
             self._refused(question, data[0] if data else 0, now_us)
         elif code not in (Hardware.TX_DONE, Hardware.OK):
-            self._rejects["unexpected_answer"] += 1
+            self._rejects[Reject.UNEXPECTED_ANSWER] += 1
 
     def _release(self, rssi_dbm: int | None, snr_db: float | None) -> None:
         if self._held is not None:

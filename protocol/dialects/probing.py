@@ -5,8 +5,9 @@ change no setting of any family and make none of them transmit, also when the wr
 them; that decides their order and their form:
 
 - A KISS command byte means one thing to an RNode and another to a modem that keeps to the KISS
-  specification (a port in the upper half, a command in the lower). RNode's question for its
-  firmware (0x50) would be a frame to transmit there: only who says that it is an RNode gets it.
+  specification (a port in the upper half, a command in the lower). RNode's questions for its
+  firmware (0x50) and its platform (0x48) would be such frames: only who says that it is an RNode
+  gets them.
 - MeshCore's question is command 0x06: an RNode takes that for its radio's state and acts on 0 and
   1 only.
 - The RN2483 and RN2903 are asked last, on their own line rate.
@@ -33,7 +34,11 @@ from protocol.dialects.rnode_commands import (
     DETECT_RESPONSE,
     MAX_BODY,
     Command,
+    Message,
+    NotAMessage,
+    identity,
 )
+from protocol.dialects.rnode_commands import parse as parse_rnode
 from protocol.link.codec import parse, serialize
 from protocol.link.errors import MalformedMessage
 from protocol.link.framing import FrameDecoder, encode_frame
@@ -41,9 +46,15 @@ from protocol.link.messages import BoardHello, Envelope, HostHello
 
 _LEASE_MS = 1000  # nobody holds the board after the question
 
-_RNODE_DETECTED = (Command.DETECT, bytes([DETECT_RESPONSE]))
 _ESP32_RESTARTED = re.compile(rb"rst:0x(?:3|c) \(SW_[A-Z_]+\),boot:")
 _ESP32_CRASHED = b"Rebooting..."
+_RNODE_DETECTED = Message(Command.DETECT, bytes([DETECT_RESPONSE]))
+_RNODE_ASKED_AFTER = {
+    Command.FIRMWARE_VERSION: Command.DETECT,
+    Command.EEPROM: Command.FIRMWARE_VERSION,
+    Command.PLATFORM: Command.FIRMWARE_VERSION,
+}
+_LORAPRS_SIGNAL, _LORAPRS_TELEMETRY = 0x07, 0x09
 _RN_VERSION = re.compile(rb"(RN2483|RN2903)\S* (\d+\.\d+\.\d+)")
 _RN_IDENTITY = re.compile(rb"[\r\n]([0-9A-Fa-f]{16})\r\n")
 
@@ -54,7 +65,7 @@ class Introduction:
 
     Attributes:
         driver: name in the registry of drivers.
-        identity: what ``unique_id`` is compared with, in hexadecimal; "" = the family has none.
+        identity: what ``unique_id`` is compared with, in hexadecimal; "" = it tells none.
         firmware: name and version, for people.
         radios: how many it has; 1 where the family knows no other number.
     """
@@ -99,20 +110,43 @@ def _recognise_bridge(heard: bytes) -> Introduction | None:
 
 
 def _ask_rnode(heard: bytes) -> bytes:
-    if _RNODE_DETECTED in kiss_frames(heard):
-        return kiss_framing.encode_frame(bytes([Command.FIRMWARE_VERSION, 0x00]))
-    return kiss_framing.encode_frame(bytes([Command.DETECT, DETECT_REQUEST]))
+    told = _rnode_answers(heard)
+    if Command.FIRMWARE_VERSION in told:
+        questions = [(Command.EEPROM, 0), (Command.PLATFORM, 0)]  # both are but read
+    elif Command.DETECT in told:
+        questions = [(Command.FIRMWARE_VERSION, 0)]
+    else:
+        questions = [(Command.DETECT, DETECT_REQUEST)]
+    return b"".join(kiss_framing.encode_frame(bytes(question)) for question in questions)
 
 
 def _recognise_rnode(heard: bytes) -> Introduction | None:
-    frames = list(kiss_frames(heard))
-    versions = [
-        data for command, data in frames if command == Command.FIRMWARE_VERSION and len(data) == 2
-    ]
-    if _RNODE_DETECTED not in frames or not versions:
+    told = _rnode_answers(heard)
+    # It answers in order: with a platform but no EEPROM, that answer was lost on the line.
+    if not told.keys() & {Command.EEPROM, Command.PLATFORM}:
         return None
-    major, minor = versions[-1]
-    return Introduction("rnode", "", f"RNode firmware {major}.{minor:02d}")
+    major, minor = told[Command.FIRMWARE_VERSION]
+    firmware, serial = f"RNode firmware {major}.{minor:02d}", b""
+    if Command.EEPROM in told:
+        serial = identity(told[Command.EEPROM]) or b""
+        firmware += "" if serial else " (not provisioned: rnodeconf --autoinstall)"
+    return Introduction("rnode", serial.hex(), firmware)
+
+
+def _rnode_answers(heard: bytes) -> dict[Command, bytes]:
+    """What it has said of itself, as far as it came in the order in which it is asked."""
+    told: dict[Command, bytes] = {}
+    for body in KissDecoder(MAX_BODY).feed(heard):
+        try:
+            message = parse_rnode(body)
+        except NotAMessage:
+            continue
+        if message is None:
+            continue
+        detected = message == _RNODE_DETECTED
+        if detected or _RNODE_ASKED_AFTER.get(message.command) in told:
+            told[message.command] = message.argument
+    return told
 
 
 def _ask_meshcore(heard: bytes) -> bytes:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 from protocol.dialects.rn2xx3_events import (
     Alive,
+    Climbed,
     LineAction,
     Ready,
     Received,
@@ -58,6 +59,9 @@ from protocol.dialects.rn2xx3_scripts import (
 from protocol.dialects.rn2xx3_settings import RadioSettings
 from protocol.dialects.session_events import Lost, Unusable
 
+REJECTS = tuple(Reject)
+"""All reasons that :attr:`RN2xx3Session.rejects` may have."""
+
 ALIVE_INTERVAL_US = 5_000_000
 QUIET_US = 300_000_000
 AUTO_BAUD = b"\x55"
@@ -65,6 +69,7 @@ _WATCHDOG_GRACE_US = 30_000_000
 _PAUSE_MARGIN_US = 2_000_000
 _QUICK_US = 20_000  # no packet and no watchdog ends a reception so soon
 _MAX_QUICK_ERRORS = 5
+_MAX_HELD = 4  # a module cannot say more packets than one before it is told to listen again
 
 
 class _Restarted(Trouble):
@@ -88,6 +93,9 @@ class RN2xx3Session:
         settings: what to listen to.
         unique_id: 16 hex digits in lower case that ``sys get hweui`` must say; empty = any.
         now_us: monotonic time.
+        pace: share of the usual time for all that nobody has to answer: drains, pauses, how often
+            it is asked for a sign of life, how long a quiet receiver is let be. Less than 1 is for
+            devices without a line in between; how long an answer may take is not changed.
     """
 
     def __init__(
@@ -96,10 +104,15 @@ class RN2xx3Session:
         unique_id: str,
         now_us: int,
         signal: SignalReading = SignalReading.BEFORE,
+        *,
+        pace: float = 1.0,
     ) -> None:
         self._settings = settings
         self._unique_id = unique_id
         self._signal = signal
+        self._pace = pace
+        self._alive_interval_us = int(ALIVE_INTERVAL_US * pace)
+        self._quiet_us = int(QUIET_US * pace)
         self._now_us = now_us
         self._decoder = LineDecoder()
         self._outgoing = bytearray()
@@ -118,7 +131,6 @@ class RN2xx3Session:
         self._pause_until_us = now_us
         self._quick_errors = 0
         self._ladder = Ladder()
-        self.radio_errors = 0
         self._waiting: Ask | _Idle | None = None
         self._due_us = now_us
         self._life = self._live()
@@ -184,12 +196,12 @@ class RN2xx3Session:
                 self._decoder.rejects[Reject.REPEATED] += 1
             case Reception(payload) if self._set_up:
                 self._told = payload
-                self._packets.append((line, self._now_us))
+                self._hold(line)
                 self._note_end_of_reception()
             case Reception():
                 self._decoder.rejects[Reject.BEFORE_SETUP] += 1
             case RadioError():
-                self.radio_errors += 1
+                self._decoder.rejects[Reject.RADIO_ERROR] += 1
                 quick = self._open and self._now_us - self._opened_us < _QUICK_US
                 self._quick_errors = self._quick_errors + 1 if quick else 0
                 self._note_end_of_reception()
@@ -229,13 +241,14 @@ class RN2xx3Session:
         except StopIteration:
             self._waiting = None
             self._open = self._set_up = False
-            self._due_us = self._now_us + QUIET_US
+            self._due_us = self._now_us + self._quiet_us
             return
         self._waiting = step
         if isinstance(step, _Idle):
             self._due_us = step.until_us
             return
-        self._due_us = self._now_us + step.patience_us
+        pace = self._pace if step.drain else 1
+        self._due_us = self._now_us + int(step.patience_us * pace)
         if step.line is not None:
             self._outgoing += step.line.encode("ascii") + b"\r\n"
 
@@ -269,13 +282,13 @@ class RN2xx3Session:
         self._checked_us = self._now_us
         self._quick_errors = 0
         yield from self._open_receiver(may_be_open=False)
-        self._alive_due_us = self._now_us + ALIVE_INTERVAL_US
+        self._alive_due_us = self._now_us + self._alive_interval_us
         self._up = True
         self._events.append(Ready(identity))
 
     def _watchdog_ms(self) -> int:
         """Without rxstop it is the module's own watchdog that shows whether the radio lives."""
-        return 0 if self._can_stop else QUIET_US // 1000
+        return 0 if self._can_stop else self._quiet_us // 1000
 
     def _listen(self) -> _Life:
         """Serve packets and timers for as long as the device does what it should."""
@@ -309,11 +322,22 @@ class RN2xx3Session:
         """Tell of the packets; of several nobody knows which one the signal belongs to."""
         if len(self._packets) > 1:
             snr_db = rssi_dbm = None
-        for reception, arrived_us in self._packets:
-            self._events.append(
-                Received(reception.payload, snr_db, rssi_dbm, reception.line_bytes, arrived_us)
-            )
+        for packet in self._packets:
+            self._tell(*packet, snr_db, rssi_dbm)
         self._packets.clear()
+
+    def _hold(self, reception: Reception) -> None:
+        """Until its signal is known; but a port that says nothing else must not fill the memory."""
+        if len(self._packets) == _MAX_HELD:
+            self._tell(*self._packets.pop(0), None, None)
+        self._packets.append((reception, self._now_us))
+
+    def _tell(
+        self, reception: Reception, arrived_us: int, snr_db: int | None, rssi_dbm: int | None
+    ) -> None:
+        self._events.append(
+            Received(reception.payload, snr_db, rssi_dbm, reception.line_bytes, arrived_us)
+        )
 
     def _open_receiver(self, *, may_be_open: bool) -> _Life:
         if self._quick_errors >= _MAX_QUICK_ERRORS:
@@ -331,9 +355,9 @@ class RN2xx3Session:
         self._pause_until_us = self._now_us + milliseconds * 1000
 
     def _check_due_us(self) -> int:
-        quiet_until_us = self._checked_us + QUIET_US
+        quiet_until_us = self._checked_us + self._quiet_us
         if self._open and not self._can_stop:
-            ends_us = self._opened_us + QUIET_US + _WATCHDOG_GRACE_US
+            ends_us = self._opened_us + self._quiet_us + _WATCHDOG_GRACE_US
             quiet_until_us = max(quiet_until_us, ends_us)
         return min(quiet_until_us, self._pause_until_us - _PAUSE_MARGIN_US)
 
@@ -346,7 +370,7 @@ class RN2xx3Session:
         if self._can_stop:
             yield from stop_receiver()
             self._open = False
-        elif self._open and self._now_us - self._opened_us > QUIET_US:
+        elif self._open and self._now_us - self._opened_us > self._quiet_us:
             raise Trouble("the watchdog did not end a reception")
         yield from self._pause()
         assert self._identity is not None
@@ -359,7 +383,7 @@ class RN2xx3Session:
         yield from self._open_receiver(may_be_open=self._open)
 
     def _ask_for_life(self) -> _Life:
-        self._alive_due_us = self._now_us + ALIVE_INTERVAL_US
+        self._alive_due_us = self._now_us + self._alive_interval_us
         supply_mv = yield from read_supply()
         self._ladder.leave()
         self._events.append(Alive(supply_mv))
@@ -374,6 +398,7 @@ class RN2xx3Session:
             self._lose(str(trouble))
             self._events.append(Unresponsive(str(trouble)))
             return False
+        self._events.append(Climbed(rung, str(trouble)))
         yield from wait(PAUSE_US[rung])
         yield from self._take(rung, str(trouble))
         return True

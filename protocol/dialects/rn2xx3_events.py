@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from protocol.dialects.rn2xx3_ladder import Rung
 from protocol.dialects.rn2xx3_scripts import Identity
 from protocol.dialects.session_events import Lost, Unusable
 
@@ -48,10 +49,18 @@ class LineAction(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Climbed:
+    """A step of the recovery ladder is being taken."""
+
+    rung: Rung
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Unresponsive:
     """The ladder has ended; the session is over, and another attempt may be made later."""
 
     reason: str
 
 
-RN2xx3Event = Ready | Received | Alive | Lost | LineAction | Unresponsive | Unusable
+RN2xx3Event = Ready | Received | Alive | Lost | LineAction | Climbed | Unresponsive | Unusable

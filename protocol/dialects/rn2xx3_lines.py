@@ -23,13 +23,14 @@ _BANNER = re.compile(r"RN(2483|2903)\w* (\d+)\.(\d+)\.(\d+)\b.*")
 
 
 class Reject(StrEnum):
-    """Why something was thrown away."""
+    """Why something was thrown away; a closed list."""
 
     TOO_LONG = "too_long"  # the head of a line that was longer than any reply
     NOT_HEX = "not_hex"  # a reception that the line has damaged
     REPEATED = "repeated"  # a reception that was told already, with the receiver closed since
     UNEXPECTED = "unexpected"  # no reply that anybody waits for
     BEFORE_SETUP = "before_setup"  # heard with settings that were not ours
+    RADIO_ERROR = "radio_err"  # a reception without a packet: a bad CRC, or the watchdog
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from protocol.dialects.kiss_framing import KissDecoder, encode_frame
+from protocol.dialects.kiss_framing import KissDecoder, KissReject, encode_frame
 from protocol.dialects.rnode_commands import (
     DETECT_REQUEST,
     DETECT_RESPONSE,
@@ -27,6 +27,7 @@ from protocol.dialects.rnode_commands import (
     DeviceError,
     Message,
     NotAMessage,
+    Reject,
     identity,
     noise_rssi_dbm,
     parse,
@@ -39,6 +40,9 @@ CONFIGURE_US = 600_000  # echoes come within 0.25 s
 CONFIGURE_ATTEMPTS = 4
 QUERY_INTERVAL_US = 2_000_000
 SILENCE_US = 10_000_000
+REJECTS = (*KissReject, *Reject)
+"""All reasons that :attr:`RNodeSession.rejects` may have."""
+
 _TX_POWER_DBM = 2  # the lowest: we never send, but a radio does not start before it has been told
 _FREQUENCY_TOLERANCE_HZ = 100  # the chip tunes in steps of 61 Hz, and some firmware reports those
 
@@ -117,7 +121,7 @@ class RNodeSession:
         self._in_doubt: set[int] = set()
         self._rssi: int | None = None
         self._snr: int | None = None
-        self._noise: Counter[str] = Counter()
+        self._noise: Counter[Reject] = Counter()
         self.noise_rssi_dbm: list[float | None] = [None for _ in self._radios]
         self.errors: Counter[DeviceError] = Counter()
         self.temperature_celsius: float | None = None
@@ -126,7 +130,7 @@ class RNodeSession:
     def rejects(self) -> dict[str, int]:
         """What was thrown away since the port was opened, by reason."""
         framing = {reason.value: count for reason, count in self._decoder.rejects.items()}
-        return framing | dict(self._noise)
+        return framing | {reason.value: count for reason, count in self._noise.items()}
 
     def bytes_to_send(self) -> bytes:
         """What is to be written to the port now."""
@@ -328,7 +332,7 @@ class RNodeSession:
         try:
             error = DeviceError(code)
         except ValueError:
-            self._noise["unknown_error"] += 1
+            self._noise[Reject.UNKNOWN_ERROR] += 1
             return
         self.errors[error] += 1
         if error is DeviceError.RADIO_INIT and self._state is _State.CONFIGURING:

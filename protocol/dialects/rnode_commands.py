@@ -6,7 +6,7 @@ command as elsewhere in KISS. Numbers are big-endian.
 """
 
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 MAX_DATA = 508
 """Two packets of 254 bytes: each packet on the air begins with a header byte of the firmware's."""
@@ -95,10 +95,19 @@ _IDENTITY_BYTES = 7  # product, model, hardware revision, serial number of four 
 _LOCK_PLACE, _LOCK = 0x9B, 0x73
 
 
+class Reject(StrEnum):
+    """Why a whole frame was thrown away; a closed list."""
+
+    UNKNOWN_COMMAND = "unknown_command"  # boot messages, noise
+    BAD_LENGTH = "bad_length"
+    EMPTY_DATA = "empty_data"  # a packet without content: the broken raw mode of some firmware
+    UNKNOWN_ERROR = "unknown_error"
+
+
 class NotAMessage(Exception):
     """A frame's body that no RNode says; ``reason`` is for counting."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: Reject) -> None:
         super().__init__(reason)
         self.reason = reason
 
@@ -123,16 +132,16 @@ def parse(body: bytes) -> Message | None:
         NotAMessage: no device says this: noise, boot messages, or a frame that was damaged.
     """
     if not body:
-        raise NotAMessage("empty")
+        raise NotAMessage(Reject.BAD_LENGTH)
     if body[0] in _OTHERS:
         return None
     try:
         command = Command(body[0])
         shortest, longest = _LENGTHS[command]
     except (ValueError, KeyError):
-        raise NotAMessage("unknown_command") from None
+        raise NotAMessage(Reject.UNKNOWN_COMMAND) from None
     if not shortest <= len(body) - 1 <= longest:
-        raise NotAMessage("empty_data" if body == b"\0" else "bad_length")
+        raise NotAMessage(Reject.EMPTY_DATA if body == b"\0" else Reject.BAD_LENGTH)
     return Message(command, body[1:])
 
 

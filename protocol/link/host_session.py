@@ -33,6 +33,9 @@ from protocol.link.messages import (
 )
 from protocol.link.requests import RequestQueue
 
+REJECTS = tuple(RejectReason)
+"""All reasons that :attr:`HostSession.rejects` may have."""
+
 HELLO_INTERVAL_US = 1_000_000
 TIME_INTERVAL_US = 2_000_000
 TIME_INTERVAL_FIRST_US = 100_000

@@ -142,4 +142,26 @@ class Heartbeat:
     supply_volts: float | None
 
 
-RadioEvent = UplinkReceived | ConcentratorStateChanged | Heartbeat
+class RecoveryStep(StrEnum):
+    """What is done so that a deaf radio hears or a silent device answers, from gentle to harsh.
+
+    A closed list: metrics have a series for each.
+    """
+
+    COMMAND = "command"  # by the driver itself: what the device can be told on the open port
+    RESTART = "restart"  # the driver connects anew and sets the radios up
+    RESET = "reset"  # the device's own command to start anew
+    LINE = "line"  # DTR and RTS, and a break: many boards reset by one of them
+    POWER = "power"  # by the helper that has the rights: USB port power, or a reset pin
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryStepTaken:
+    """A driver has taken a step by itself, while it has the port."""
+
+    concentrator: str
+    step: RecoveryStep
+    reason: str
+
+
+RadioEvent = UplinkReceived | ConcentratorStateChanged | Heartbeat | RecoveryStepTaken

@@ -13,6 +13,7 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -28,6 +29,8 @@ from protocol.lora.events import (
 )
 from simulator.scenario import FaultKind
 from tests.drivers.devices import DEADLINE_S, Device
+
+Event = TypeVar("Event", bound=RadioEvent)
 
 _HURRY = 60  # a wedged device is found out in a second instead of a minute
 
@@ -71,11 +74,15 @@ class Listener:
 
     async def heartbeat(self) -> Heartbeat:
         """Wait for the next heartbeat."""
+        return await self.event(Heartbeat)
+
+    async def event(self, kind: type[Event]) -> Event:
+        """Wait for the next event of a kind."""
         async with asyncio.timeout(DEADLINE_S):
             while True:
                 event = await anext(self._events)
                 self.seen.append(event)
-                if isinstance(event, Heartbeat):
+                if isinstance(event, kind):
                     return event
 
     def _uplinks(self) -> list[UplinkReceived]:

@@ -54,6 +54,9 @@ def an_rnode(asked: bytes) -> bytes:
     answers = {
         b"\xc0\x08\x73\xc0": b"\xc0\x08\x46\xc0",
         b"\xc0\x50\x00\xc0": b"\xc0\x50\x01\x56\xc0",
+        b"\xc0\x51\x00\xc0\xc0\x48\x00\xc0": b"\xc0\x51"
+        + b"\x01" * 0x9B
+        + b"\x73\xc0\xc0\x48\x80\xc0",
     }
     return answers.get(asked, b"")
 
@@ -95,6 +98,8 @@ async def test_other_families_are_told_apart_all_at_once(tmp_path: Path) -> None
 
     drivers = [each.introduction and each.introduction.driver for each in found]
     assert drivers == ["rnode", "rn2xx3"]
+    identities = [each.introduction and each.introduction.identity for each in found]
+    assert identities == ["01" * 7, "0004a30b001a2b3c"]
 
 
 async def test_a_silent_port_has_no_device() -> None:

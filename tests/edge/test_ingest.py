@@ -17,11 +17,9 @@ from edge.monitoring.metrics import Metrics
 from edge.outbox.admission import OutboxSettings, UpstreamLimits
 from edge.outbox.store import Outbox, open_outbox
 from protocol.lora.events import (
-    ConcentratorStateChanged,
     CrcStatus,
     EventOrigin,
     Heartbeat,
-    LinkState,
     RadioStatistics,
     UplinkReceived,
 )
@@ -252,7 +250,7 @@ async def test_devices_without_numbers_are_stored_too(tmp_path: Path) -> None:
         assert path.driver.acknowledged == []
 
 
-def heartbeat(newest: int, *, boot: int = 1, overflow: int = 0, rejects: int = 0) -> Heartbeat:
+def heartbeat(newest: int, *, boot: int = 1, overflow: int = 0) -> Heartbeat:
     """A sign of life of board A."""
     return Heartbeat(
         concentrator="roof",
@@ -261,7 +259,7 @@ def heartbeat(newest: int, *, boot: int = 1, overflow: int = 0, rejects: int = 0
         ring_used=3,
         ring_capacity=0,
         ring_overflow=overflow,
-        link_rejects={"crc": rejects},
+        link_rejects={},
         temperature_celsius=41.5,
         supply_volts=5.0,
     )
@@ -298,16 +296,3 @@ async def test_ring_overflow_is_counted_once(tmp_path: Path) -> None:
     async with data_path(tmp_path) as path:
         path.ingest.take(heartbeat(1, overflow=6), path.clock.now_us)
         assert path.count("frames_dropped_total", reason="ring_overflow") == 0
-
-
-async def test_line_errors_are_counted_by_reason(tmp_path: Path) -> None:
-    """The driver's counts are cumulative while the port is open."""
-    async with data_path(tmp_path) as path:
-        for rejects in (2, 5):
-            path.ingest.take(heartbeat(0, rejects=rejects), path.clock.now_us)
-        path.ingest.take(
-            ConcentratorStateChanged("roof", LinkState.DOWN, "gone"), path.clock.now_us
-        )
-        path.ingest.take(heartbeat(0, rejects=1), path.clock.now_us)
-        assert path.count("link_rejects_total", concentrator="roof", reason="crc") == 6
-        assert path.count("concentrator_up", concentrator="roof") == 0

@@ -5,9 +5,10 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.recovery_ladder import LONGEST_PAUSE_US, PATIENCE_US, RecoveryLadder, Step
+from edge.recovery_ladder import LADDER, LONGEST_PAUSE_US, PATIENCE_US, RecoveryLadder
+from protocol.lora.events import RecoveryStep as Step
 
-ALL = frozenset(Step)
+ALL = frozenset(LADDER)
 HOUR_US = 3_600_000_000
 
 
@@ -56,7 +57,7 @@ def test_trouble_after_an_hour_of_peace_begins_at_the_bottom() -> None:
 
 @given(
     st.lists(
-        st.tuples(st.integers(0, 3 * HOUR_US), st.frozensets(st.sampled_from(Step))), max_size=200
+        st.tuples(st.integers(0, 3 * HOUR_US), st.frozensets(st.sampled_from(LADDER))), max_size=200
     )
 )
 def test_never_two_steps_within_the_patience_and_only_possible_ones(

@@ -14,9 +14,7 @@ from tests.firmware.micropython_board import MicroPythonBoard, running
 
 KIND = "micropython"
 FAMILY = replace(BRIDGE, kind=KIND)
-FRONTS[KIND] = Front(
-    "tests.firmware.micropython_board:power_on", driver="bridge", radios=4, baud=115_200
-)
+FRONT = Front("tests.firmware.micropython_board:power_on", driver="bridge", radios=4, baud=115_200)
 
 
 @dataclass
@@ -55,7 +53,20 @@ class FirmwareDevice(Device):
 async def firmware_device(
     directory: Path, *, radios: int = 2, chunk: int = 512
 ) -> AsyncIterator[FirmwareDevice]:
-    """A board with power; nothing of it is left afterwards."""
+    """A board with power; nothing of it is left afterwards.
+
+    Only meanwhile the simulator knows its kind: it ships no such front.
+    """
+    FRONTS[KIND] = FRONT
+    try:
+        async with _with_power(directory, radios, chunk) as device:
+            yield device
+    finally:
+        del FRONTS[KIND]
+
+
+@asynccontextmanager
+async def _with_power(directory: Path, radios: int, chunk: int) -> AsyncIterator[FirmwareDevice]:
     site = Site(directory, {"board": radios}, seed=1, baud=0, kinds={"board": KIND})
     site.concentrators["board"].port.chunk = chunk
     site.start()

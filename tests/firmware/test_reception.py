@@ -1,7 +1,6 @@
 """Frames from the simulated air through the firmware: none lost, each dated."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -25,13 +24,6 @@ USUAL_BOUND_US = 20_000
 
 BOUND_US = 250_000
 """Of all of them: a machine that runs other things may let a process wait."""
-
-
-@pytest.fixture
-async def device(tmp_path: Path) -> AsyncIterator[FirmwareDevice]:
-    """A board with two radios."""
-    async with firmware_device(tmp_path) as running:
-        yield running
 
 
 def numbered(radio: int, number: int) -> bytes:

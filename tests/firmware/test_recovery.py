@@ -1,10 +1,5 @@
 """A radio that lost itself, a loop that stands still, a host that asks for a restart."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
-import pytest
-
 from protocol.link.host_session import NoticeReceived
 from protocol.link.messages import (
     BOARD,
@@ -24,31 +19,13 @@ from protocol.lora.register_operations import (
     RegisterWait,
     RegisterWrite,
 )
-from tests.firmware.devices import FirmwareDevice, firmware_device
+from tests.firmware.devices import FirmwareDevice
 from tests.firmware.micropython_board import needs_micropython
 from tests.simulator.line_host import PROFILE, LineHost, until
 
 pytestmark = needs_micropython
 
 VERSION = RegisterRead(0x42, 1)
-
-
-@pytest.fixture
-async def device(tmp_path: Path) -> AsyncIterator[FirmwareDevice]:
-    """A board with two radios."""
-    async with firmware_device(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-async def host(device: FirmwareDevice) -> AsyncIterator[LineHost]:
-    """A host that has set both radios up."""
-    line = LineHost(device.port)
-    try:
-        await line.set_up(radios=2)
-        yield line
-    finally:
-        line.close()
 
 
 def notices(host: LineHost) -> list[object]:

@@ -1,11 +1,7 @@
 """Transmissions at a time: in their window or not at all, and reception goes on as before."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from functools import partial
-from pathlib import Path
-
-import pytest
 
 from protocol.link.host_session import NoticeReceived
 from protocol.link.messages import (
@@ -17,7 +13,7 @@ from protocol.link.messages import (
     TransmitDone,
     TransmitMode,
 )
-from tests.firmware.devices import FirmwareDevice, firmware_device
+from tests.firmware.devices import FirmwareDevice
 from tests.firmware.micropython_board import needs_micropython
 from tests.scale import SCALE
 from tests.simulator.line_host import LineHost, until
@@ -32,24 +28,6 @@ FRAMES = 20 * SCALE
 OVERLAY = ((0x33, 0x26), (0x3B, 0x19), (0x1E, 0x70))  # inverted IQ, no CRC: a downlink
 NAME = b"downlink"
 OK = StatusCode.OK
-
-
-@pytest.fixture
-async def device(tmp_path: Path) -> AsyncIterator[FirmwareDevice]:
-    """A board with two radios."""
-    async with firmware_device(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-async def host(device: FirmwareDevice) -> AsyncIterator[LineHost]:
-    """A host that has set both radios up."""
-    line = LineHost(device.port)
-    try:
-        await line.set_up(radios=2)
-        yield line
-    finally:
-        line.close()
 
 
 def transmit(number: int, mode: TransmitMode, at: int = 0, event: int = 0) -> Transmit:

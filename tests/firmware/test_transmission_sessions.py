@@ -1,15 +1,11 @@
 """Whose transmission is it: hosts come and go, and each counts its ids from 1."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from functools import partial
-from pathlib import Path
-
-import pytest
 
 from protocol.link.host_session import HostSession, NoticeReceived
 from protocol.link.messages import StatusCode, Transmit, TransmitDone, TransmitMode
-from tests.firmware.devices import FirmwareDevice, firmware_device
+from tests.firmware.devices import FirmwareDevice
 from tests.firmware.micropython_board import needs_micropython
 from tests.simulator.line_host import LineHost, now_us, until
 
@@ -19,13 +15,6 @@ LEASE_MS, NONCE = 400, 77
 
 LONG = Transmit(1, TransmitMode.NOW, 0, 0, ((0x1E, 0x94),), bytes(255))
 """At SF9 it takes 1.3 s."""
-
-
-@pytest.fixture
-async def device(tmp_path: Path) -> AsyncIterator[FirmwareDevice]:
-    """A board with two radios."""
-    async with firmware_device(tmp_path) as running:
-        yield running
 
 
 def at_once(transmit_id: int, payload: bytes) -> Transmit:

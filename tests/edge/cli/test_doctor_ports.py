@@ -45,14 +45,19 @@ def short_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "_TURN_S", 0.1)
 
 
+SERIAL = bytes.fromhex("02a1010000002a")
+EEPROM = b"\x51" + SERIAL.ljust(0x9B, b"\xff") + b"\x73"
+
+
 @contextmanager
-def an_rnode() -> Iterator[Path]:
+def an_rnode(eeprom: bytes = EEPROM) -> Iterator[Path]:
     """A pty that answers an RNode's questions, on a thread: doctor has the loop of its own."""
     master, slave = os.openpty()
     tty.setraw(slave)
     answers = {
         b"\xc0\x08\x73\xc0": b"\xc0\x08\x46\xc0",
         b"\xc0\x50\x00\xc0": b"\xc0\x50\x01\x56\xc0",
+        b"\xc0\x51\x00\xc0\xc0\x48\x00\xc0": b"\xc0" + eeprom + b"\xc0\xc0\x48\x80\xc0",
     }
 
     def answer() -> None:
@@ -92,6 +97,7 @@ def test_a_device_that_is_not_configured_comes_with_its_lines(tmp_path: Path) ->
     assert "RNode firmware 1.86" in found.text
     assert 'driver = "rnode"' in found.paste
     assert f'port = "{port}"' in found.paste
+    assert f'unique_id = "{SERIAL.hex()}"' in found.paste
     assert "sync_word = 0x12" in found.paste  # an RNode has no other
 
 
@@ -115,14 +121,24 @@ def test_another_family_than_the_configured_one_is_a_fault(tmp_path: Path) -> No
 
 
 def test_a_pinned_device_that_does_not_say_which_one_it_is_is_no_fault(tmp_path: Path) -> None:
-    """An RNode tells its identity to the driver; doctor has no reason to call it another board."""
-    with an_rnode() as port:
+    """Its answer was lost on the line: doctor has no reason to call it another board."""
+    with an_rnode(eeprom=b"\x51") as port:
         text = CONFIG.format(port=port, driver="rnode", unique_id="02a1010000002a")
         text += 'payload = "cbor"\nsync_word = 0x12\n'
         found = findings(load(text).config, tmp_path)["port of roof"]
 
     assert found.result == "ok"
     assert "RNode firmware 1.86" in found.text
+
+
+def test_another_rnode_than_the_pinned_one_is_a_fault(tmp_path: Path) -> None:
+    with an_rnode() as port:
+        text = CONFIG.format(port=port, driver="rnode", unique_id="02a1010000002b")
+        text += 'payload = "cbor"\nsync_word = 0x12\n'
+        found = findings(load(text).config, tmp_path)["port of roof"]
+
+    assert found.result == "fault"
+    assert found.text == f"another board answers: {SERIAL.hex()}, not 02a1010000002b"
 
 
 def test_nothing_is_asked_unless_it_may_be(tmp_path: Path) -> None:

@@ -242,6 +242,15 @@ def test_a_plain_kiss_tnc_is_refused_with_the_reason_and_what_would_work() -> No
         assert ('"loraprs"' in fault) is said
 
 
+def test_when_to_ask_for_the_signal_is_for_the_family_that_has_to_be_asked() -> None:
+    text = MINIMAL + UPSTREAM + RNODE.replace("port =", 'signal_reading = "never"\nport =')
+    (asked,) = load(text.replace('"rnode"', '"rn2xx3"')).config.concentrators
+    assert driver_options(asked).signal_reading == "never"
+    for family in sorted(DRIVERS.keys() - {"rn2xx3"}):
+        with pytest.raises(ConfigError, match=r"pier.signal_reading: .* nobody asks for them"):
+            load(text.replace('"rnode"', f'"{family}"'))
+
+
 def test_without_a_line_rate_it_is_the_familys() -> None:
     for family in DRIVERS:
         text = RNODE.replace('"rnode"', f'"{family}"')

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 from prometheus_client import generate_latest
 
+from drivers.registry import DRIVERS, link_rejects
 from edge.monitoring.metrics import Metrics
 from protocol.lora.events import DropReason
 
@@ -18,7 +19,7 @@ NEEDS_PROMTOOL = pytest.mark.skipif(
 def registered() -> Metrics:
     metrics = Metrics("1.2.3")
     metrics.register_upstream("city")
-    metrics.register_concentrator("roof", 2)
+    metrics.register_concentrator("roof", 2, link_rejects("bridge"))
     return metrics
 
 
@@ -41,6 +42,19 @@ def test_every_drop_reason_is_exported_as_zero_from_the_start() -> None:
     for reason in DropReason:
         labels = {"reason": reason.value}
         assert registry.get_sample_value("lora_edge_frames_dropped_total", labels) == 0
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_every_reason_of_a_family_is_exported_as_zero_from_the_start(driver: str) -> None:
+    metrics = Metrics("1.2.3")
+    metrics.register_concentrator("roof", 1, link_rejects(driver))
+
+    reasons = {
+        sample.labels["reason"]: sample.value
+        for sample in next(iter(metrics.link_rejects.collect())).samples
+    }
+    assert reasons == dict.fromkeys(link_rejects(driver), 0)
+    assert "too_long" in reasons
 
 
 def test_every_series_has_the_prefix_or_is_of_the_process() -> None:

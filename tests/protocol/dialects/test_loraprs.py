@@ -184,18 +184,30 @@ def test_without_any_report_it_has_not_taken_its_settings() -> None:
     line.wait(0)
     line.hear(SOFTWARE)
     line.wait(BOOT_US + APPLY_US + SECOND_US)
-    events = [event for _ in range(UNREPORTED + 1) for event in line.hear(PACKET)]
-    [event] = events
+    assert [event for _ in range(UNREPORTED) for event in line.hear(PACKET)] == []
+    [event] = unusual(line.wait(REPORT_US))
     assert isinstance(event, Unusable)
     assert "CFG_KISS_EXTENSIONS" in event.reason
-    assert line.session.rejects == {"unreported": UNREPORTED, "not_set_up": 1}
+    line.hear(PACKET)
+    assert line.session.rejects == {"unreported": UNREPORTED}
     line.hear(PACKET, POWER_ON)
     assert line.wait(SILENCE_US) + line.hear() == []
     assert line.session.timer_us() > 1 << 59
 
 
-def test_the_end_may_come_with_a_restart() -> None:
-    """It lets the last unreported packet go; nothing comes behind the verdict."""
+def test_noise_that_looks_like_packets_does_not_condemn_it() -> None:
+    """The first report counts, whatever came before it."""
+    line = Line()
+    line.wait(0)
+    line.hear(SOFTWARE)
+    line.wait(BOOT_US + APPLY_US + SECOND_US)
+    for _ in range(UNREPORTED):
+        line.hear(PACKET)
+    assert line.hear(PACKET, REPORT) == [Received(b"packet", line.now_us, -100, 5.0)]
+
+
+def test_a_restart_puts_the_verdict_off() -> None:
+    """It lets the last unreported packet go."""
     line = Line()
     line.wait(0)
     line.hear(SOFTWARE)
@@ -203,7 +215,10 @@ def test_the_end_may_come_with_a_restart() -> None:
     for _ in range(UNREPORTED):
         line.hear(PACKET)
     line.hear(POWER_ON)
-    assert [type(event) for event in unusual(line.wait(SECOND_US))] == [Unusable]
+    assert [type(event) for event in unusual(line.wait(SECOND_US))] == [Lost]
+    assert [type(event) for event in unusual(line.wait(BOOT_US + APPLY_US))] == [Ready]
+    line.hear(PACKET)
+    assert [type(event) for event in unusual(line.wait(REPORT_US))] == [Unusable]
 
 
 def test_what_is_no_frame_of_its_is_counted() -> None:

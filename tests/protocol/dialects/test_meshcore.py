@@ -3,8 +3,6 @@
 import struct
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from protocol.dialects.meshcore import (
     ANSWER_US,
@@ -18,7 +16,6 @@ from protocol.dialects.meshcore import (
     Received,
 )
 from protocol.dialects.session_events import Alive, Lost, Unusable
-from tests.scale import SCALE
 
 SETTINGS = RadioSettings(921_400_000, 125_000, 9, 5)
 # 921.4 MHz is 0x36EB72C0: little-endian it begins with a byte that has to be escaped.
@@ -262,34 +259,3 @@ def test_the_chip_may_be_a_step_off(step_hz: int) -> None:
     data = struct.pack("<IIBB", SETTINGS.frequency_hz + step_hz, 125_000, 9, 5)
     assert SETTINGS.is_met_by(data)
     assert not SETTINGS.is_met_by(struct.pack("<IIBB", 921_400_101, 125_000, 9, 5))
-
-
-pieces = st.one_of(
-    st.binary(max_size=60),
-    st.sampled_from([*ANSWERS.values(), OK, BUSY, b"\xc0\x00packet\xc0", b"\xc0\x06\xf9\x01\x02"]),
-)
-
-
-@settings(max_examples=200 * SCALE, deadline=None)
-@given(st.lists(st.tuples(pieces, st.integers(0, 3_000_000)), max_size=30), st.integers(1, 700))
-def test_nothing_on_the_line_breaks_it(script: list[tuple[bytes, int]], chunk: int) -> None:
-    """However it is cut up; and what comes after it is heard."""
-    line = Line()
-    for data, later_us in script:
-        line.now_us += later_us
-        line.session.handle_timer(line.now_us)
-        line.session.bytes_to_send()
-        for at in range(0, len(data), chunk):
-            line.hear(data[at : at + chunk])
-    line = Line().up()
-    noise = b"".join(data for data, _ in script)
-    line.hear(noise + b"\xc0")
-    line.now_us += META_US
-    events = line.turn() + line.hear(b"\xc0\x00after\xc0\xc0\x06\xf9\x14\x9c\xc0")
-    if not any(isinstance(event, Lost | Unusable) for event in events) and _still_up(line):
-        assert Received(b"after", line.now_us, -100, 5.0) in events
-
-
-def _still_up(line: Line) -> bool:
-    """Whether noise that looks like an answer has not sent the session back to its beginning."""
-    return "not_set_up" not in line.session.rejects and line.session.timer_us() < 1 << 59

@@ -38,7 +38,11 @@ HELLO = BoardHello(
     radios=(RADIO, RADIO),
 )
 BRIDGE = encode_frame(serialize(Envelope(HELLO)))
-RNODE = bytes.fromhex("c00846c0 c0500156c0")
+RNODE_SERIAL = "e0e90100c0ffee"  # product, model, revision, serial number with an escaped byte
+EEPROM = (
+    bytes.fromhex("c051 e0e90100dbdcffee") + b"\xff" * (0x9B - 7) + b"\x73" + b"\xff" * 44 + b"\xc0"
+)
+RNODE = bytes.fromhex("c00846c0 c0500156c0") + EEPROM
 PUBLIC_KEY = bytes(range(0xC0, 0xE0))  # holds both bytes that are escaped
 MESHCORE = bytes.fromhex("c006910200c0") + b"\xc0\x06\x81" + (
     b"\xdb\xdc" + bytes(range(0xC1, 0xDB)) + b"\xdb\xdd" + bytes(range(0xDC, 0xE0)) + b"\xc0"
@@ -48,7 +52,7 @@ LORAPRS = bytes.fromhex("c000aabbc0 c007ff9c01f4c0")
 
 ANSWERS = {
     "bridge": (BRIDGE, Introduction("bridge", "e66138935f6c2a21", "lora-edge-firmware 1.2", 2)),
-    "rnode": (RNODE, Introduction("rnode", "", "RNode firmware 1.86")),
+    "rnode": (RNODE, Introduction("rnode", RNODE_SERIAL, "RNode firmware 1.86")),
     "meshcore": (MESHCORE, Introduction("meshcore", PUBLIC_KEY.hex(), "MeshCore KISS modem 2")),
     "rn2xx3": (RN2903, Introduction("rn2xx3", "0004a30b001a2b3c", "RN2903 1.0.5")),
     "loraprs": (
@@ -113,6 +117,26 @@ def test_an_rnode_is_asked_for_its_firmware_only_when_it_has_said_that_it_is_one
     assert ask(b"") == bytes.fromhex("c00873c0")
     assert ask(bytes.fromhex("c00800c0")) == bytes.fromhex("c00873c0")
     assert ask(bytes.fromhex("c00846c0")) == bytes.fromhex("c05000c0")
+    assert ask(bytes.fromhex("c0500156c0")) == bytes.fromhex("c00873c0")
+
+
+def test_an_rnode_is_asked_for_its_eeprom_and_a_platform_in_its_place_means_it_was_lost() -> None:
+    rnode, told = BY_NAME["rnode"], bytes.fromhex("c00846c0 c0500156c0")
+
+    assert rnode.ask(told) == bytes.fromhex("c05100c0 c04800c0")
+    damaged = EEPROM[:40] + EEPROM[90:]
+    other = bytes.fromhex("c02600c0")  # a channel's statistics are nothing to us
+    assert rnode.recognise(told + damaged + other) is None
+    assert rnode.recognise(told + damaged + bytes.fromhex("c04880c0")) == Introduction(
+        "rnode", "", "RNode firmware 1.86"
+    )
+
+
+def test_an_rnode_that_nobody_has_provisioned_has_no_identity_and_says_so() -> None:
+    blank = bytes.fromhex("c00846c0 c0500156c0 c051") + b"\xff" * 200 + b"\xc0"
+    text = "RNode firmware 1.86 (not provisioned: rnodeconf --autoinstall)"
+
+    assert BY_NAME["rnode"].recognise(blank) == Introduction("rnode", "", text)
 
 
 def test_nothing_that_is_asked_unknown_devices_is_data_or_a_setting_for_a_kiss_modem() -> None:

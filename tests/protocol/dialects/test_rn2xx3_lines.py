@@ -1,13 +1,10 @@
 """Lines of RN2483 and RN2903 modules: whole, in pieces, in noise; nothing good is lost."""
 
-import random
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.dialects.rn2xx3_lines import (
-    MAX_LINE,
     Banner,
     Line,
     LineDecoder,
@@ -16,7 +13,6 @@ from protocol.dialects.rn2xx3_lines import (
     Reject,
     Text,
 )
-from tests.scale import SCALE
 
 payloads = st.lists(st.binary(min_size=1, max_size=255), max_size=6)
 
@@ -98,18 +94,3 @@ def test_damage_is_counted_and_shown_as_a_line(damaged: bytes, reason: Reject) -
 def test_a_lost_line_end_costs_one_of_two() -> None:
     """What follows on the same line is found."""
     assert received(LineDecoder().feed(b"radio_rx  AB" + told(b"next"))) == [b"next"]
-
-
-def test_anything_may_come_and_a_good_line_survives_it() -> None:
-    """10^4 hostile inputs: no exception, no growth, no lost following frame."""
-    chance = random.Random(11)
-    decoder = LineDecoder()
-    for number in range(10_000 * SCALE):
-        noise = chance.randbytes(chance.randrange(200))
-        if number % 3 == 0:
-            text = told(chance.randbytes(chance.randrange(1, 80)))
-            place = chance.randrange(len(text))
-            noise += text[:place] + noise[:1] + text[place + 1 :]
-        decoder.feed(noise)
-        assert len(decoder._buffer) <= MAX_LINE
-        assert received(decoder.feed(told(b"good")))[-1:] == [b"good"]

@@ -1,7 +1,5 @@
-"""The session with an RNode: golden bytes, what it does without an answer, and hostile input."""
+"""The session with an RNode: golden bytes, and what it does without an answer."""
 
-import random
-from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
@@ -30,7 +28,6 @@ from protocol.dialects.rnode_commands import (
     snr_db,
 )
 from protocol.dialects.session_events import Alive, Lost, Unusable
-from tests.scale import SCALE
 
 ROOF = RadioSettings(921_400_000, 125_000, 9, 5)
 PIER = RadioSettings(922_000_000, 125_000, 7, 5)
@@ -398,40 +395,3 @@ def test_any_cut_gives_the_same_events(bodies: list[bytes], size: int) -> None:
     for at in range(0, len(stream), size):
         pieces.session.receive(stream[at : at + size], pieces.now_us)
     assert whole.events() == pieces.events()
-
-
-def noise(chance: random.Random) -> Iterable[bytes]:
-    """Hostile input: random bytes, and frames of known commands with wrong arguments."""
-    alphabet = bytes([0xC0, 0xDB, 0xDC, 0xDD, *range(0x10), 0x1F, 0x23, 0x24, 0x25, 0x55, 0x90])
-    for _ in range(10_000 * SCALE):
-        size = chance.randrange(1, 60)
-        yield bytes(chance.choices(alphabet, k=size)) if size % 2 else chance.randbytes(size)
-
-
-def test_hostile_bytes() -> None:
-    """Never an exception, and what is kept stays in bounds, whatever state they lead to."""
-    desk = Desk(ROOF, PIER)
-    for data in noise(random.Random(5)):
-        desk.session.receive(data, desk.now_us)
-        assert len(desk.events()) <= len(data)
-        desk.wait(100_000)
-        assert len(desk.session.bytes_to_send()) < 2_000
-
-
-def test_a_good_packet_after_hostile_bytes_is_found() -> None:
-    """Unless they said what a device says that has restarted: then it is set up again first."""
-    desk = Desk()
-    desk.bring_up()
-    found = restarted = 0
-    for data in noise(random.Random(6)):
-        desk.session.receive(data + b"\xc0", desk.now_us)
-        if any(isinstance(event, Lost) for event in desk.events()):
-            desk.bring_up()
-            restarted += 1
-        if hexed("c0 06 ff c0") in desk.asked():
-            desk.say(ON)  # something had looked like a radio that is off
-        events = desk.say("c0 23 3d c0 c0 24 14 c0 c0 00 676f6f64 c0")
-        assert Received(0, b"good", 0x3D, 20) in events
-        found += 1
-    assert found == 10_000 * SCALE
-    assert restarted < found / 100
