@@ -17,6 +17,7 @@ from edge.control_handlers import control_handlers
 from edge.downlink.gate import ClosedGate
 from edge.driver_task import DriverTask
 from edge.forwarder import run_forwarder
+from edge.frame_sender import ForwardPolicy
 from edge.gateway_status import GatewayStatus
 from edge.ingest import Ingest, run_acknowledge, run_commit, run_ingest
 from edge.monitoring.health import Health
@@ -109,6 +110,11 @@ async def _forward(service: Service, upstream: UpstreamConfig) -> None:
         metrics=service.metrics,
         backoff=Backoff(random.random),
         lane=factory.lane,
+        policy=ForwardPolicy(
+            filters=upstream.filters,
+            max_bytes_per_day=upstream.max_bytes_per_day,
+            hold_after_ack_s=upstream.hold_after_ack_s,
+        ),
         failed=partial(service.status.note_fault, upstream.name),
     )
 

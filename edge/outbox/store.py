@@ -291,6 +291,11 @@ class Outbox:
         """Whether frames are being brought over from a store that was set aside."""
         return self._writer.is_salvaging
 
+    @property
+    def newest_seq(self) -> int:
+        """Number of the newest frame that is committed."""
+        return self._contents.last_seq
+
     async def wait_pending(self, upstream: str) -> None:
         """Wait until there is something that the upstream has not acknowledged.
 
