@@ -8,7 +8,7 @@ see the operator's guide for the broker settings that make it so.
 import asyncio
 import json
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import ClassVar, Self
 from urllib.parse import urlsplit
@@ -40,6 +40,9 @@ STATISTICS_INTERVAL_US = 60_000_000
 
 _LATE = f"no PUBACK within {ACKNOWLEDGE_TIMEOUT_S:.0f} s"
 _NO_SUBSCRIBERS = 0x10
+_OVERHEAD_BYTES = (
+    26  # of a PUBLISH: header, lengths, packet id, name of the property; MQTT 5.0, 3.3
+)
 _STRANGERS = 3
 # Reason codes that condemn the message, not the connection (MQTT 5.0, section 3.4.2.1).
 _REJECTIONS = {0x90: "topic name invalid", 0x99: "payload format invalid"}
@@ -146,16 +149,23 @@ class MqttUpstream:
             PermanentUpstreamError: the broker does not let us publish there.
         """
         connection = self._open_connection()
-        waiting = {
-            frame.frame_id: connection.publish(
-                self.topic(frame), self._payload(frame), properties=_properties(frame)
+        waiting: dict[FrameId, asyncio.Future[int]] = {}
+        sent_bytes = 0
+        for frame in batch:
+            topic, payload = self.topic(frame), self._payload(frame)
+            sent_bytes += len(topic) + len(payload) + len(str(frame.frame_id)) + _OVERHEAD_BYTES
+            waiting[frame.frame_id] = connection.publish(
+                topic, payload, properties=_properties(frame)
             )
-            for frame in batch
-        }
         _, late = await asyncio.wait(waiting.values(), timeout=ACKNOWLEDGE_TIMEOUT_S)
         for future in late:
             future.cancel()
-        return self._judge(waiting, late=bool(late))
+        return replace(self._judge(waiting, late=bool(late)), sent_bytes=sent_bytes)
+
+    @property
+    def session_lost(self) -> bool:
+        """Whether the broker has begun a new session for us, and may have lost more than that."""
+        return self._connection is None or not self._connection.session_present
 
     async def tick(self) -> None:
         """Notice a lost connection, and publish statistics and the clock each minute.

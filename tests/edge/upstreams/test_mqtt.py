@@ -366,6 +366,22 @@ class TestRude:
                     pass
             await until(lambda: server.connections and not server.open_connections)
 
+    async def test_cancelled_while_a_tls_server_says_nothing(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A stop must not wait for the handshake's deadline."""
+        monkeypatch.setattr(mqtt_connection, "CONNECT_DEADLINE_S", 60.0)
+        async with rude() as server:
+            url = f"mqtts://127.0.0.1:{server.port}"
+            upstream = MqttUpstream(MqttOptions(url=url), context())
+            connecting = asyncio.ensure_future(upstream.__aenter__())
+            await until(lambda: server.open_connections)
+            connecting.cancel()
+            async with asyncio.timeout(10):
+                await asyncio.wait([connecting])
+            assert connecting.cancelled()
+            await until(lambda: not server.open_connections)
+
     async def test_no_puback_for_our_greeting(self) -> None:
         async with rude(answers=ANSWERS) as server:
             with pytest.raises(TransientUpstreamError, match="no PUBACK"):
