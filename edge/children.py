@@ -114,6 +114,7 @@ async def _forward(service: Service, upstream: UpstreamConfig) -> None:
             filters=upstream.filters,
             max_bytes_per_day=upstream.max_bytes_per_day,
             hold_after_ack_s=upstream.hold_after_ack_s,
+            options=upstream.options,
         ),
         failed=partial(service.status.note_fault, upstream.name),
     )

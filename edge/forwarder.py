@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager
 
 from edge.backoff import Backoff
 from edge.clock import Clock
+from edge.credential_watch import CredentialWatch
 from edge.frame_sender import ForwardPolicy, FrameSender, Reconnect, Wait
 from edge.monitoring.metrics import Metrics
 from edge.outbox.errors import StoreError
@@ -77,6 +78,7 @@ async def run_forwarder(
             lane=lane,
             policy=policy,
         ),
+        credentials=CredentialWatch(name, policy.options, metrics),
         failed=failed,
         wait_limit=wait_limit,
     )
@@ -108,6 +110,7 @@ class _Forwarder:
         clock: Clock,
         metrics: Metrics,
         sender: FrameSender,
+        credentials: CredentialWatch,
         failed: Callable[[str], None],
         wait_limit: WaitLimit,
     ) -> None:
@@ -116,6 +119,7 @@ class _Forwarder:
         self._clock = clock
         self._metrics = metrics
         self._sender = sender
+        self._credentials = credentials
         self._failed = failed
         self._wait_limit = wait_limit
 
@@ -133,8 +137,10 @@ class _Forwarder:
     async def _run_once(self, upstream: Upstream) -> None:
         connected = self._metrics.upstream_connected.labels(self._name)
         try:
+            await self._credentials.connecting()
             async with upstream:
                 connected.set(1)
+                await self._credentials.connected(upstream)
                 logger.info("upstream connected name=%s", self._name)
                 self._sender.connected()
                 if not isinstance(upstream, KnowsSession) or upstream.session_lost:
@@ -168,6 +174,8 @@ class _Forwarder:
                 tick_at_us = now_us + TICK_INTERVAL_US
                 await upstream.tick()
                 self._sender.settle()
+                if await self._credentials.have_changed():
+                    raise Reconnect
             if wait is not None:
                 await self._wait(wait, tick_at_us)
 

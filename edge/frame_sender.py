@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from edge.backoff import Backoff
 from edge.clock import Clock
@@ -22,11 +23,16 @@ _EVERYTHING = FilterKeys()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForwardPolicy:
-    """What an upstream's configuration says of any kind; see ``UpstreamConfig``."""
+    """What an upstream's configuration says of any kind; see ``UpstreamConfig``.
+
+    Attributes:
+        options: the kind's own, for the files that they name.
+    """
 
     filters: FilterKeys = _EVERYTHING
     max_bytes_per_day: int | None = None
     hold_after_ack_s: float = 0.0
+    options: Any = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,14 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import pytest
+from cryptography import x509
 
 from edge.backoff import Backoff
 from edge.forwarder import run_forwarder
@@ -37,6 +39,7 @@ from tests.edge.outbox.open_store import (
     pending,
     running,
 )
+from tests.edge.upstreams.certificates import DAY, Authority
 
 MAX_BATCH = 4
 SECOND_US = 1_000_000
@@ -426,6 +429,34 @@ class TestPolicy:
             await until(lambda: len(site.receiver.batches) == 3)
         assert site.receiver.batches == [[0, 1, 2], [0, 1], [0, 1]]
         assert site.receiver.connections == 2
+
+    async def test_new_credentials_are_taken_without_loss(self, site: Site, tmp_path: Path) -> None:
+        """Once they have not changed between two looks, by a clean new connection."""
+
+        @dataclass(frozen=True)
+        class Options:
+            cert_file: str
+
+        cert_file, _ = Authority(tmp_path / "ca").issue("one")
+        end = x509.load_pem_x509_certificate(cert_file.read_bytes()).not_valid_after_utc
+        site.policy = ForwardPolicy(options=Options(str(cert_file)))
+        expiry = "lora_edge_upstream_certificate_expiry_timestamp_seconds"
+        await append(site, 3)
+        async with site.forwarding():
+            await site.delivered()
+            await site.pass_time(5)
+            assert site.metric(expiry) == end.timestamp()
+            later = datetime.now(UTC) + 3 * DAY
+            other, _ = Authority(tmp_path / "other").issue("two", valid_from=later)
+            other.replace(cert_file)
+            await site.pass_time(5)
+            await site.pass_time(5)
+            await until(lambda: site.receiver.connections == 2)
+            await append(site, 1)
+            await site.delivered()
+        assert (site.metric(expiry) or 0) > end.timestamp() + 86_400
+        assert site.slept_s == []
+        assert site.receiver.batches == [[0, 1, 2], [0]]
 
     async def test_a_poison_frame_is_set_aside_and_blocks_nobody(self, site: Site) -> None:
         async def break_at_poison(batch: Batch) -> SendResult:
