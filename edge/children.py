@@ -26,6 +26,7 @@ from edge.monitoring.http_server import ListenError, serve_http
 from edge.monitoring.metrics import Metrics
 from edge.monitoring.notify import Notifier, run_watchdog
 from edge.outbox.store import Outbox
+from edge.pauses import Pauses
 from edge.radio_watch import RadioWatch
 from edge.supervisor import supervise
 from edge.upstreams.base import Site, UpstreamContext
@@ -50,6 +51,7 @@ class Service:
     ingest: Ingest
     status: GatewayStatus
     radios: RadioWatch
+    pauses: Pauses
 
 
 def children(service: Service, new_driver: Callable[[str], DriverFactory]) -> dict[str, Child]:
@@ -116,6 +118,7 @@ async def _forward(service: Service, upstream: UpstreamConfig) -> None:
             hold_after_ack_s=upstream.hold_after_ack_s,
             options=upstream.options,
         ),
+        pauses=service.pauses,
         failed=partial(service.status.note_fault, upstream.name),
     )
 
@@ -156,7 +159,7 @@ async def _http(service: Service) -> None:
 
 
 async def _control(service: Service) -> None:
-    handlers = control_handlers(service.outbox, service.status)
+    handlers = control_handlers(service.outbox, service.status, service.pauses)
     await serve_control(service.config.gateway.control_socket, handlers)
 
 

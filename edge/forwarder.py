@@ -16,6 +16,7 @@ from edge.frame_sender import ForwardPolicy, FrameSender, Reconnect, Wait
 from edge.monitoring.metrics import Metrics
 from edge.outbox.errors import StoreError
 from edge.outbox.store import Outbox
+from edge.pauses import Pauses
 from edge.supervisor import Sleep, supervise
 from edge.upstreams.base import (
     KnowsSession,
@@ -49,6 +50,7 @@ async def run_forwarder(
     backoff: Backoff,
     lane: Lane = Lane.DATA,
     policy: ForwardPolicy = _NO_POLICY,
+    pauses: Pauses | None = None,
     failed: Callable[[str], None] = _ignore,
     sleep: Sleep = asyncio.sleep,
     wait_limit: WaitLimit = asyncio.timeout,
@@ -60,6 +62,7 @@ async def run_forwarder(
         make_upstream: gives the upstream for each connection; may give the same again.
         lane: in which order it gets frames.
         policy: which frames it gets, and how many bytes of them.
+        pauses: tells whether it is paused; then it is not connected.
         failed: told each fault of the upstream, in words.
         sleep: waits so many seconds.
         wait_limit: ends its body with :class:`TimeoutError` after so many seconds.
@@ -79,6 +82,7 @@ async def run_forwarder(
             policy=policy,
         ),
         credentials=CredentialWatch(name, policy.options, metrics),
+        pauses=pauses,
         failed=failed,
         wait_limit=wait_limit,
     )
@@ -111,6 +115,7 @@ class _Forwarder:
         metrics: Metrics,
         sender: FrameSender,
         credentials: CredentialWatch,
+        pauses: Pauses | None,
         failed: Callable[[str], None],
         wait_limit: WaitLimit,
     ) -> None:
@@ -120,6 +125,7 @@ class _Forwarder:
         self._metrics = metrics
         self._sender = sender
         self._credentials = credentials
+        self._pauses = pauses
         self._failed = failed
         self._wait_limit = wait_limit
 
@@ -129,6 +135,8 @@ class _Forwarder:
     async def run(self, make_upstream: Callable[[], Upstream]) -> None:
         """Connect and forward, until that fails."""
         while True:
+            if self._pauses is not None:
+                await self._pauses.wait_resumed(self._name)
             try:
                 await self._run_once(make_upstream())
             except Reconnect:
@@ -167,6 +175,8 @@ class _Forwarder:
     async def _forward(self, upstream: Upstream) -> None:
         tick_at_us = self._clock.boottime_us()
         while True:
+            if self._is_paused():
+                raise Reconnect
             wait = await self._sender.send_next(upstream)
             # Frames first: there are brokers that hang up on whoever may not publish statistics.
             now_us = self._clock.boottime_us()
@@ -179,6 +189,9 @@ class _Forwarder:
             if wait is not None:
                 await self._wait(wait, tick_at_us)
 
+    def _is_paused(self) -> bool:
+        return self._pauses is not None and self._name in self._pauses.paused
+
     async def _wait(self, wait: Wait, tick_at_us: int) -> None:
         """Wait for frames, but no longer than until the next tick."""
         until_us = tick_at_us if wait.until_us is None else min(tick_at_us, wait.until_us)
@@ -186,7 +199,7 @@ class _Forwarder:
         try:
             async with self._wait_limit(max(0, left_us) / 1e6):
                 if wait.after_seq is None:
-                    await self._outbox.wait_pending(self._name)
+                    await self._outbox.wait_pending(self._name, or_when=self._is_paused)
                 else:
                     await self._outbox.wait_after(wait.after_seq)
         except TimeoutError:

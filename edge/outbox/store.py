@@ -296,14 +296,22 @@ class Outbox:
         """Number of the newest frame that is committed."""
         return self._contents.last_seq
 
-    async def wait_pending(self, upstream: str) -> None:
-        """Wait until there is something that the upstream has not acknowledged.
+    def look_again(self) -> None:
+        """Wake all who wait for something: it may have become true outside of the store."""
+        self._errands.announce()
+
+    async def wait_pending(
+        self, upstream: str, *, or_when: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Wait until there is something that the upstream has not acknowledged, or something else.
 
         Raises:
             StoreClosed: the outbox was stopped.
         """
         cursor, writer = self._contents.cursors[upstream], self._writer
-        await self._until(lambda: cursor.sent_through(writer.last_seq) < writer.last_seq)
+        await self._until(
+            lambda: cursor.sent_through(writer.last_seq) < writer.last_seq or or_when()
+        )
 
     async def frames(
         self,
