@@ -20,6 +20,7 @@ from edge.monitoring.health import Health
 from edge.monitoring.metrics import Metrics
 from edge.monitoring.notify import Notifier
 from edge.outbox.store import open_outbox
+from edge.pauses import Pauses
 from edge.radio_watch import RadioWatch
 from edge.version import VERSION
 
@@ -87,8 +88,24 @@ async def run(
             notices=notices,
             radios=radios,
         )
+        pauses = Pauses(
+            config.gateway.state_dir / "paused-upstreams",
+            [upstream.name for upstream in config.upstreams],
+            metrics,
+            outbox.look_again,
+        )
         service = Service(
-            config, gateway, clock, metrics, health, notifier, outbox, ingest, status, radios
+            config,
+            gateway,
+            clock,
+            metrics,
+            health,
+            notifier,
+            outbox,
+            ingest,
+            status,
+            radios,
+            pauses,
         )
         await _run_children(service, stop, new_driver, started)
 

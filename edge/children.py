@@ -17,6 +17,7 @@ from edge.control_handlers import control_handlers
 from edge.downlink.gate import ClosedGate
 from edge.driver_task import DriverTask
 from edge.forwarder import run_forwarder
+from edge.frame_sender import ForwardPolicy
 from edge.gateway_status import GatewayStatus
 from edge.ingest import Ingest, run_acknowledge, run_commit, run_ingest
 from edge.monitoring.health import Health
@@ -25,6 +26,7 @@ from edge.monitoring.http_server import ListenError, serve_http
 from edge.monitoring.metrics import Metrics
 from edge.monitoring.notify import Notifier, run_watchdog
 from edge.outbox.store import Outbox
+from edge.pauses import Pauses
 from edge.radio_watch import RadioWatch
 from edge.supervisor import supervise
 from edge.upstreams.base import Site, UpstreamContext
@@ -49,6 +51,7 @@ class Service:
     ingest: Ingest
     status: GatewayStatus
     radios: RadioWatch
+    pauses: Pauses
 
 
 def children(service: Service, new_driver: Callable[[str], DriverFactory]) -> dict[str, Child]:
@@ -99,7 +102,8 @@ async def _forward(service: Service, upstream: UpstreamConfig) -> None:
         site=_site(service.config.gateway),
         downlinks=ClosedGate(service.clock.boottime_us),
     )
-    adapter = upstream_factory(upstream.kind)(upstream.options, context)
+    factory = upstream_factory(upstream.kind)
+    adapter = factory(upstream.options, context)
     await run_forwarder(
         name=upstream.name,
         make_upstream=lambda: adapter,
@@ -107,6 +111,14 @@ async def _forward(service: Service, upstream: UpstreamConfig) -> None:
         clock=service.clock,
         metrics=service.metrics,
         backoff=Backoff(random.random),
+        lane=factory.lane,
+        policy=ForwardPolicy(
+            filters=upstream.filters,
+            max_bytes_per_day=upstream.max_bytes_per_day,
+            hold_after_ack_s=upstream.hold_after_ack_s,
+            options=upstream.options,
+        ),
+        pauses=service.pauses,
         failed=partial(service.status.note_fault, upstream.name),
     )
 
@@ -147,7 +159,7 @@ async def _http(service: Service) -> None:
 
 
 async def _control(service: Service) -> None:
-    handlers = control_handlers(service.outbox, service.status)
+    handlers = control_handlers(service.outbox, service.status, service.pauses)
     await serve_control(service.config.gateway.control_socket, handlers)
 
 

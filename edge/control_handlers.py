@@ -13,6 +13,7 @@ from edge.control import Handler, RequestError
 from edge.control_store import store_handlers
 from edge.outbox.admission import OutboxStatistics
 from edge.outbox.store import Outbox
+from edge.pauses import Pauses
 from protocol.records.sensor_frame import FrameId, SensorFrame, SensorFrameError
 from protocol.records.sensor_frame_json import to_json_object
 
@@ -92,7 +93,9 @@ class FrameQuery:
         return frame.received_at.unix_us < self.since_us - _DISORDER_US
 
 
-def control_handlers(store: Outbox, status: Callable[[], dict[str, object]]) -> dict[str, Handler]:
+def control_handlers(
+    store: Outbox, status: Callable[[], dict[str, object]], pauses: Pauses | None = None
+) -> dict[str, Handler]:
     """Handlers by command."""
 
     async def answer_status(_request: dict[str, object]) -> AsyncIterator[dict[str, object]]:
@@ -105,12 +108,33 @@ def control_handlers(store: Outbox, status: Callable[[], dict[str, object]]) -> 
         frame = await _find(store, request.get("frame_id"))
         yield {"frame": to_json_object(frame)}
 
+    async def answer_upstreams(request: dict[str, object]) -> AsyncIterator[dict[str, object]]:
+        action = request.get("action", "list")
+        if pauses is None or action not in ("list", "pause", "resume"):
+            raise RequestError("only the running service can list, pause or resume upstreams")
+        if action != "list":
+            await _set_paused(pauses, str(request.get("upstream")), action == "pause")
+        upstreams = status()["upstreams"]
+        assert isinstance(upstreams, list)
+        for upstream in upstreams:
+            yield upstream
+
     return {
         "status": answer_status,
         "frames": answer_frames,
         "frame": answer_frame,
+        "upstreams": answer_upstreams,
         **store_handlers(store),
     }
+
+
+async def _set_paused(pauses: Pauses, upstream: str, paused: bool) -> None:
+    try:
+        await pauses.set_paused(upstream, paused)
+    except KeyError:
+        raise RequestError(f"there is no upstream {upstream}") from None
+    except OSError as error:
+        raise RequestError(f"that could not be written: {error}") from None
 
 
 def parse_query(request: dict[str, object]) -> FrameQuery:

@@ -6,28 +6,32 @@ what the outbox keeps: after any failure, whatever is not acknowledged there is 
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
 from edge.backoff import Backoff
 from edge.clock import Clock
+from edge.credential_watch import CredentialWatch
+from edge.frame_sender import ForwardPolicy, FrameSender, Reconnect, Wait
 from edge.monitoring.metrics import Metrics
 from edge.outbox.errors import StoreError
 from edge.outbox.store import Outbox
+from edge.pauses import Pauses
 from edge.supervisor import Sleep, supervise
 from edge.upstreams.base import (
-    Batch,
+    KnowsSession,
+    Lane,
     PermanentUpstreamError,
-    SendResult,
     TransientUpstreamError,
     Upstream,
     UpstreamError,
 )
-from protocol.records.sensor_frame import FrameId
 
 logger = logging.getLogger(__name__)
 
 TICK_INTERVAL_US = 5_000_000
+
+_NO_POLICY = ForwardPolicy()
 
 WaitLimit = Callable[[float], AbstractAsyncContextManager[object]]
 
@@ -44,6 +48,9 @@ async def run_forwarder(
     clock: Clock,
     metrics: Metrics,
     backoff: Backoff,
+    lane: Lane = Lane.DATA,
+    policy: ForwardPolicy = _NO_POLICY,
+    pauses: Pauses | None = None,
     failed: Callable[[str], None] = _ignore,
     sleep: Sleep = asyncio.sleep,
     wait_limit: WaitLimit = asyncio.timeout,
@@ -53,6 +60,9 @@ async def run_forwarder(
     Args:
         name: the upstream's configured name, under which the outbox knows it.
         make_upstream: gives the upstream for each connection; may give the same again.
+        lane: in which order it gets frames.
+        policy: which frames it gets, and how many bytes of them.
+        pauses: tells whether it is paused; then it is not connected.
         failed: told each fault of the upstream, in words.
         sleep: waits so many seconds.
         wait_limit: ends its body with :class:`TimeoutError` after so many seconds.
@@ -62,13 +72,23 @@ async def run_forwarder(
         outbox=outbox,
         clock=clock,
         metrics=metrics,
-        backoff=backoff,
+        sender=FrameSender(
+            name,
+            outbox=outbox,
+            clock=clock,
+            metrics=metrics,
+            backoff=backoff,
+            lane=lane,
+            policy=policy,
+        ),
+        credentials=CredentialWatch(name, policy.options, metrics),
+        pauses=pauses,
         failed=failed,
         wait_limit=wait_limit,
     )
     await supervise(
         f"upstream:{name}",
-        lambda: forwarder.run(make_upstream()),
+        lambda: forwarder.run(make_upstream),
         transient=(TransientUpstreamError, StoreError),
         permanent=(PermanentUpstreamError,),
         backoff=backoff,
@@ -93,7 +113,9 @@ class _Forwarder:
         outbox: Outbox,
         clock: Clock,
         metrics: Metrics,
-        backoff: Backoff,
+        sender: FrameSender,
+        credentials: CredentialWatch,
+        pauses: Pauses | None,
         failed: Callable[[str], None],
         wait_limit: WaitLimit,
     ) -> None:
@@ -101,29 +123,44 @@ class _Forwarder:
         self._outbox = outbox
         self._clock = clock
         self._metrics = metrics
-        self._backoff = backoff
+        self._sender = sender
+        self._credentials = credentials
+        self._pauses = pauses
         self._failed = failed
         self._wait_limit = wait_limit
 
     def park(self, parked: bool) -> None:
         self._metrics.upstream_parked.labels(self._name).set(parked)
 
-    async def run(self, upstream: Upstream) -> None:
-        """Connect once, and forward until that fails."""
+    async def run(self, make_upstream: Callable[[], Upstream]) -> None:
+        """Connect and forward, until that fails."""
+        while True:
+            if self._pauses is not None:
+                await self._pauses.wait_resumed(self._name)
+            try:
+                await self._run_once(make_upstream())
+            except Reconnect:
+                logger.info("upstream %s is connected anew", self._name)
+
+    async def _run_once(self, upstream: Upstream) -> None:
         connected = self._metrics.upstream_connected.labels(self._name)
         try:
+            await self._credentials.connecting()
             async with upstream:
                 connected.set(1)
+                await self._credentials.connected(upstream)
                 logger.info("upstream connected name=%s", self._name)
-                self._outbox.connected(self._name)
+                self._sender.connected()
+                if not isinstance(upstream, KnowsSession) or upstream.session_lost:
+                    self._sender.session_lost()
                 await self._forward(upstream)
         except UpstreamError as error:
-            await self._acknowledge(error.acknowledged)
+            await self._sender.acknowledge(error.acknowledged)
             kind = "permanent" if isinstance(error, PermanentUpstreamError) else "transient"
             self._metrics.upstream_errors.labels(self._name, kind).inc()
             self._failed(str(error))
             raise
-        except StoreError:
+        except (StoreError, Reconnect):
             raise
         except Exception as error:
             # A fault of one adapter must end neither the data path nor the other upstreams.
@@ -133,66 +170,37 @@ class _Forwarder:
             raise PermanentUpstreamError(f"fault of ours: {error!r}") from error
         finally:
             connected.set(0)
+            self._sender.disconnected()
 
     async def _forward(self, upstream: Upstream) -> None:
         tick_at_us = self._clock.boottime_us()
         while True:
-            if await self._is_pending(tick_at_us):
-                batch = await self._outbox.pending(self._name, limit=upstream.max_batch)
-                if batch:
-                    await self._send(upstream, batch)
+            if self._is_paused():
+                raise Reconnect
+            wait = await self._sender.send_next(upstream)
             # Frames first: there are brokers that hang up on whoever may not publish statistics.
             now_us = self._clock.boottime_us()
             if now_us >= tick_at_us:
                 tick_at_us = now_us + TICK_INTERVAL_US
                 await upstream.tick()
+                self._sender.settle()
+                if await self._credentials.have_changed():
+                    raise Reconnect
+            if wait is not None:
+                await self._wait(wait, tick_at_us)
 
-    async def _is_pending(self, until_us: int) -> bool:
-        """Wait for frames, but no longer than until the next tick; if that is due, do not wait."""
+    def _is_paused(self) -> bool:
+        return self._pauses is not None and self._name in self._pauses.paused
+
+    async def _wait(self, wait: Wait, tick_at_us: int) -> None:
+        """Wait for frames, but no longer than until the next tick."""
+        until_us = tick_at_us if wait.until_us is None else min(tick_at_us, wait.until_us)
         left_us = until_us - self._clock.boottime_us()
-        if left_us <= 0:
-            return True
         try:
-            async with self._wait_limit(left_us / 1e6):
-                await self._outbox.wait_pending(self._name)
+            async with self._wait_limit(max(0, left_us) / 1e6):
+                if wait.after_seq is None:
+                    await self._outbox.wait_pending(self._name, or_when=self._is_paused)
+                else:
+                    await self._outbox.wait_after(wait.after_seq)
         except TimeoutError:
-            return False
-        return True
-
-    async def _send(self, upstream: Upstream, batch: Batch) -> None:
-        started_us = self._clock.boottime_us()
-        result = await upstream.send(batch)
-        elapsed_s = (self._clock.boottime_us() - started_us) / 1e6
-        self._metrics.upstream_acknowledge_seconds.labels(self._name).observe(elapsed_s)
-        await self._acknowledge(result.acknowledged)
-        await self._reject(result)
-        if not result.acknowledged and not result.rejected:
-            # Without this a receiver that ignores us would be sent the same batch in a tight loop.
-            raise TransientUpstreamError(f"none of {len(batch)} frames was acknowledged")
-        self._backoff.reset()
-
-    async def _acknowledge(self, frame_ids: Iterable[FrameId]) -> None:
-        acknowledged = list(frame_ids)
-        if not acknowledged:
-            return
-        await self._outbox.acknowledge(self._name, acknowledged)
-        self._metrics.upstream_frames_acknowledged.labels(self._name).inc(len(acknowledged))
-        wall = self._clock.wall()
-        if wall is not None:
-            gauge = self._metrics.upstream_last_acknowledged_timestamp.labels(self._name)
-            gauge.set(wall.unix_us / 1e6)
-
-    async def _reject(self, result: SendResult) -> None:
-        """Set aside what the receiver will never take, or nothing behind it would be sent."""
-        if not result.rejected:
-            return
-        frame_id, reason = next(iter(result.rejected.items()))
-        logger.error(
-            "upstream rejected frames name=%s frames=%d first=%s reason=%r",
-            self._name,
-            len(result.rejected),
-            frame_id,
-            reason,
-        )
-        self._metrics.upstream_frames_rejected.labels(self._name).inc(len(result.rejected))
-        await self._outbox.bury(self._name, result.rejected)
+            pass

@@ -126,6 +126,7 @@ class GatewayStatus:
             "name": name,
             "kind": next(u.kind for u in self.config.upstreams if u.name == name),
             "connected": value("lora_edge_upstream_connected", labels) == 1,
+            "paused": value("lora_edge_upstream_paused", labels) == 1,
             "parked": value("lora_edge_upstream_parked", labels) == 1,
             "acknowledged": int(value("lora_edge_upstream_frames_acknowledged_total", labels) or 0),
             "pending": statistics.pending.get(name, 0),

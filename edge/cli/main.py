@@ -40,6 +40,7 @@ COMMANDS = {
     "doctor": Command("edge.cli.doctor", "check this gateway, with a fix for each finding"),
     "frames": Command("edge.cli.frames", "list, show, count, export or follow stored frames"),
     "status": Command("edge.cli.status", "show how the running gateway does"),
+    "upstreams": Command("edge.cli.upstreams", "list, pause or resume upstreams"),
     "simulate": Command(
         "edge.cli.simulate", "run the simulator, without a gateway", words_as_they_are=True
     ),

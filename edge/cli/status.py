@@ -139,6 +139,8 @@ def _upstreams(upstreams: Sequence[Part], style: Style) -> list[str]:
         state = "parked" if upstream["parked"] else "connected"
         if not upstream["parked"] and not upstream["connected"]:
             state = "not connected"
+        if upstream.get("paused"):
+            state = "paused"
         pending, age_s = upstream["pending"], upstream["oldest_pending_age_s"]
         oldest = duration(age_s) if pending else "-"
         counts = (str(upstream["acknowledged"]), str(pending), oldest)

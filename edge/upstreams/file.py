@@ -97,19 +97,24 @@ class FileUpstream:
             TransientUpstreamError: the disk is full, or failing, or away.
             PermanentUpstreamError: the directory may not be written.
         """
-        await self._run(lambda: self._files.append(batch))
-        return SendResult(frozenset(frame.frame_id for frame in batch))
+        sent_bytes = await self._run(lambda: self._files.append(batch))
+        return SendResult(frozenset(frame.frame_id for frame in batch), sent_bytes=sent_bytes or 0)
+
+    @property
+    def session_lost(self) -> bool:
+        """What is on the disk stays there."""
+        return False
 
     async def tick(self) -> None:
         """Nothing to do: a disk that went away is noticed by the next write."""
 
-    async def _run(self, work: Callable[[], None]) -> None:
-        def locked() -> None:
+    async def _run(self, work: Callable[[], int | None]) -> int | None:
+        def locked() -> int | None:
             with self._in_thread:
-                work()
+                return work()
 
         try:
-            await asyncio.to_thread(locked)
+            return await asyncio.to_thread(locked)
         except OSError as error:
             kind = PermanentUpstreamError if error.errno in _PERMANENT else TransientUpstreamError
             raise kind(f"cannot write frames: {error}") from error

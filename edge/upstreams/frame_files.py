@@ -99,14 +99,14 @@ class FrameFiles:
         if self._sizes:
             self._open_file(next(reversed(self._sizes)))
 
-    def append(self, frames: Sequence[SensorFrame]) -> None:
-        """Write frames; they are on the disk when this returns.
+    def append(self, frames: Sequence[SensorFrame]) -> int:
+        """Write frames; they are on the disk when this returns. Returns how many bytes that was.
 
         Raises:
             OSError: they are not, or not all of them; open again before going on.
         """
         if not frames:
-            return
+            return 0
         if self._file is None or self._is_finished(frames[0].frame_id):
             self._begin(frames[0].frame_id)
         assert self._file is not None
@@ -116,6 +116,7 @@ class FrameFiles:
         os.fsync(self._file.fileno())
         self._sizes[next(reversed(self._sizes))] += len(data)
         self._remove_oldest()
+        return len(data)
 
     def close(self) -> None:
         """Close the newest file."""

@@ -9,6 +9,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -21,12 +22,12 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge.upstreams.base import PermanentUpstreamError, TransientUpstreamError, UpstreamError
+from edge.upstreams.sockets import CONNECT_DEADLINE_S, tune
 
-CONNECT_TIMEOUT_S = 10.0
 KEEPALIVE_S = 30
 SESSION_EXPIRY_S = 24 * 3600
-TCP_USER_TIMEOUT_MS = 20_000  # a half-open link is given up after this long without a TCP ack
 _MISC_INTERVAL_S = 1.0
+_BREAK_OFF_S = 1.0
 
 # MQTT 5.0, section 2.4: reason codes that trying again at once cannot mend
 _PERMANENT_CODES = {0x84, 0x85, 0x86, 0x87, 0x8A, 0x8C, 0x8E, 0x9A, 0x9B}
@@ -70,10 +71,77 @@ def written_by(writer: str, packet_type: int) -> Properties:
     return properties
 
 
+class _Client(paho.Client):
+    """Keeps hold of its socket while a thread connects it, so that this can be broken off.
+
+    paho has no public way to do that; the two methods with which it connects are replaced. Its own
+    leave a TLS socket open when the handshake fails.
+    """
+
+    def __init__(self, broker: Broker) -> None:
+        super().__init__(
+            CallbackAPIVersion.VERSION2,
+            client_id=broker.client_id,
+            protocol=paho.MQTTv5,
+            reconnect_on_failure=False,
+        )
+        self._address = broker.host, broker.port
+        self._tls = broker.tls
+        self._given_up = False
+        self._same_connection: socket.socket | None = None
+
+    def _create_socket_connection(self) -> socket.socket:
+        error = OSError("the name has no address")
+        for family, kind, protocol, _, address in socket.getaddrinfo(
+            *self._address, type=socket.SOCK_STREAM
+        ):
+            sock = socket.socket(family, kind, protocol)
+            # TLS takes the descriptor away from the socket; a second one leads to the same.
+            self._same_connection = sock.dup()
+            try:
+                if self._given_up:
+                    raise OSError("given up")
+                sock.settimeout(CONNECT_DEADLINE_S)
+                sock.connect(address)
+            except OSError as fault:
+                sock.close()
+                self._same_connection.close()
+                error = fault
+            else:
+                return sock
+        raise error
+
+    def _ssl_wrap_socket(self, tcp_sock: socket.socket) -> ssl.SSLSocket:
+        assert self._tls is not None  # else there would be nothing to wrap
+        secure = self._tls.wrap_socket(
+            tcp_sock, server_hostname=self._address[0], do_handshake_on_connect=False
+        )
+        try:
+            secure.settimeout(CONNECT_DEADLINE_S)
+            secure.do_handshake()
+        except BaseException:
+            secure.close()
+            raise
+        return secure
+
+    def break_off(self) -> None:
+        """Have whatever the connecting thread waits for fail; names cannot be broken off."""
+        self._given_up = True
+        if self._same_connection is not None:
+            with suppress(OSError):
+                self._same_connection.shutdown(socket.SHUT_RDWR)
+
+    def connected(self) -> None:
+        """The connecting thread has ended."""
+        if self._same_connection is not None:
+            self._same_connection.close()
+
+
 class MqttConnection:
     """Connected between :meth:`open` and :meth:`close`; all methods on the loop's thread.
 
     Attributes:
+        session_present: the broker still had our session.
         receive_maximum: how many messages the broker takes before their PUBACKs.
         last_writer: of the first message on the topic that we subscribed to; None = none came.
     """
@@ -88,17 +156,13 @@ class MqttConnection:
         self._misc_timer: asyncio.TimerHandle | None = None
         self._fault: UpstreamError | None = None
         self.receive_maximum = _RECEIVE_MAXIMUM
+        self.session_present = False
         self.last_writer: str | None = None
         self._client = self._make_client()
 
-    def _make_client(self) -> paho.Client:
-        client = paho.Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=self._broker.client_id,
-            protocol=paho.MQTTv5,
-            reconnect_on_failure=False,
-        )
-        client.connect_timeout = CONNECT_TIMEOUT_S
+    def _make_client(self) -> _Client:
+        client = _Client(self._broker)
+        client.connect_timeout = CONNECT_DEADLINE_S
         # Zero means no limit of paho's own: our batches are the window.
         client.max_inflight_messages_set(0)
         if self._broker.username is not None:
@@ -150,12 +214,12 @@ class MqttConnection:
             ),
         )
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            async with asyncio.timeout(CONNECT_DEADLINE_S):
                 await asyncio.shield(self._connecting)
                 self._tune_socket()
                 await asyncio.shield(self._connected)
         except TimeoutError:
-            raise TransientUpstreamError(f"{where}: no answer in {CONNECT_TIMEOUT_S} s") from None
+            raise TransientUpstreamError(f"{where}: no answer in {CONNECT_DEADLINE_S} s") from None
         except ssl.SSLCertVerificationError as error:
             raise _certificate_error(where, error) from None
         except (OSError, ValueError) as error:
@@ -165,8 +229,12 @@ class MqttConnection:
         """Say goodbye if the broker still listens; never raises."""
         try:
             if self._connecting is not None:
-                # If it still comes about, it would take the session of the next connection.
-                await asyncio.wait([self._connecting])
+                # If it still came about, it would take the session of the next connection.
+                if not self._connecting.done():
+                    self._client.break_off()
+                    self._connecting.add_done_callback(_look_at)
+                await asyncio.wait([self._connecting], timeout=_BREAK_OFF_S)
+                self._client.connected()
             if self._fault is None and self._client.is_connected():
                 self._client.disconnect()
                 async with asyncio.timeout(1):
@@ -220,16 +288,17 @@ class MqttConnection:
     def _tune_socket(self) -> None:
         sock = self._client.socket()
         if isinstance(sock, socket.socket):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TCP_USER_TIMEOUT_MS)
+            tune(sock)
 
     def _on_connect(
-        self, _client: paho.Client, _userdata: Any, _flags: Any, code: ReasonCode, properties: Any
+        self, _client: paho.Client, _userdata: Any, flags: Any, code: ReasonCode, properties: Any
     ) -> None:
         if self._connected.done():
             return
         if code.is_failure:
             self._connected.set_exception(code_error("connect", code.value, str(code)))
         else:
+            self.session_present = bool(flags.session_present)
             self.receive_maximum = getattr(properties, "ReceiveMaximum", _RECEIVE_MAXIMUM)
             self._connected.set_result(None)
 
@@ -324,6 +393,12 @@ class MqttConnection:
         except Exception as error:  # what paho makes of bytes that are no MQTT is not documented
             self._fail(TransientUpstreamError(f"not MQTT 5: {error!r}"))
             self._drop_socket()
+
+
+def _look_at(connecting: "asyncio.Future[MQTTErrorCode]") -> None:
+    """What was broken off failed, as it was meant to."""
+    if not connecting.cancelled():
+        connecting.exception()
 
 
 def _certificate_error(where: str, error: ssl.SSLCertVerificationError) -> UpstreamError:

@@ -166,6 +166,7 @@ def test_the_gateway_exposes_every_metric_that_it_declares(site: Site) -> None:
     # Points in time: only a synchronised clock can tell them.
     assert without <= {
         "lora_edge_concentrator_last_event_timestamp_seconds",
+        "lora_edge_upstream_certificate_expiry_timestamp_seconds",
         "lora_edge_upstream_last_acknowledged_timestamp_seconds",
     }
 
@@ -242,6 +243,7 @@ def test_every_metric_of_the_service_is_shown_or_known_not_to_be() -> None:
         "lora_edge_config_fallback",
         "lora_edge_outbox_last_check_timestamp_seconds",
         "lora_edge_outbox_stored_frames",
+        "lora_edge_upstream_certificate_expiry_timestamp_seconds",
         "lora_edge_upstream_last_acknowledged_timestamp_seconds",
     }
 

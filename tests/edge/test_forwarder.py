@@ -5,27 +5,41 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import pytest
+from cryptography import x509
 
 from edge.backoff import Backoff
 from edge.forwarder import run_forwarder
+from edge.frame_sender import ForwardPolicy
 from edge.monitoring.metrics import Metrics
+from edge.outbox.admission import Admission
 from edge.outbox.store import Outbox
 from edge.upstreams.base import (
     Batch,
+    Lane,
     PermanentUpstreamError,
     SendResult,
     TransientUpstreamError,
     Upstream,
     UpstreamError,
 )
-from protocol.records.sensor_frame import FrameId, WallTime
-from tests.edge.outbox.open_store import StillClock, admission, number_of, pending, running
+from edge.upstreams.frame_filter import FilterKeys
+from protocol.records.sensor_frame import FrameClass, FrameId, WallTime
+from tests.edge.outbox.open_store import (
+    StillClock,
+    admission,
+    content,
+    number_of,
+    pending,
+    running,
+)
+from tests.edge.upstreams.certificates import DAY, Authority
 
 MAX_BATCH = 4
 SECOND_US = 1_000_000
@@ -141,6 +155,8 @@ class Site:
         self.clock = StillClock()
         self.metrics = Metrics("test")
         self.metrics.register_upstream("city")
+        self.lane = Lane.DATA
+        self.policy = ForwardPolicy()
         self.slept_s: list[float] = []
         self.parked_while_asleep: list[float | None] = []
         self._limits: dict[asyncio.Timeout, int] = {}
@@ -154,6 +170,8 @@ class Site:
             clock=self.clock,
             metrics=self.metrics,
             backoff=Backoff(lambda: 0.5),
+            lane=self.lane,
+            policy=self.policy,
             sleep=self.sleep,
             wait_limit=self.wait_limit,
         )
@@ -223,6 +241,16 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
         yield Site(outbox, Receiver())
 
 
+def alarm(number: int) -> Admission:
+    return Admission.of(content(number, frame_class=FrameClass.ALARM))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
 async def append(site: Site, count: int) -> None:
     await site.outbox.append(*map(admission, range(count)))
 
@@ -289,6 +317,174 @@ class TestDelivery:
         assert await pending(site.outbox) == []
 
 
+async def pass_over_odd(batch: Batch) -> SendResult:
+    """A kind that does not carry every second frame."""
+    odd = frozenset(f.frame_id for f in batch if number_of(f.content) % 2)
+    rest = frozenset(f.frame_id for f in batch) - odd
+    return SendResult(rest, passed_over=odd, sent_bytes=100)
+
+
+class TestLanes:
+    """What goes before what, and what does not go at all."""
+
+    @pytest.mark.parametrize(
+        ("lane", "order"),
+        [(Lane.DATA, [3, 4, 5, 1, 2]), (Lane.NETWORK_SERVER, [1, 2, 3, 4, 5])],
+    )
+    async def test_after_an_outage(self, site: Site, lane: Lane, order: list[int]) -> None:
+        """Three came in the connection's life, before the two of the outage could be sent."""
+        site.lane = lane
+        await append(site, 3)
+
+        async def more_come(where: str) -> None:
+            if where == "before the batch arrived" and not site.receiver.batches:
+                await site.outbox.append(*map(admission, (3, 4, 5)))
+
+        site.receiver.sends = [takes(1)]
+        site.receiver.reached = more_come
+        async with site.forwarding():
+            await site.delivered()
+        assert [n for batch in site.receiver.batches[1:] for n in batch] == order
+
+    async def test_what_a_kind_does_not_carry_is_done_with(self, site: Site) -> None:
+        await append(site, 7)
+        site.receiver.otherwise = pass_over_odd
+        async with site.forwarding():
+            await site.delivered()
+        assert site.receiver.numbers() == dict.fromkeys(range(7), 1)
+        assert site.metric("lora_edge_upstream_frames_acknowledged_total") == 4
+        assert site.metric("lora_edge_upstream_frames_passed_over_total") == 3
+        assert site.metric("lora_edge_upstream_sent_bytes_total") == 200
+        assert site.slept_s == []
+
+    async def test_a_batch_of_nothing_that_it_carries_is_no_fault(self, site: Site) -> None:
+        await append(site, 6)
+
+        async def none_of_it(batch: Batch) -> SendResult:
+            return SendResult(frozenset(), passed_over=(await take_all(batch)).acknowledged)
+
+        site.receiver.otherwise = none_of_it
+        async with site.forwarding():
+            await site.delivered()
+        assert site.slept_s == []
+        assert site.metric("lora_edge_upstream_frames_passed_over_total") == 6
+        assert site.metric("lora_edge_upstream_last_acknowledged_timestamp_seconds") is None
+
+
+class TestPolicy:
+    """What the configuration says of any kind of upstream."""
+
+    async def test_filtered_frames_are_done_with_for_this_upstream(self, site: Site) -> None:
+        site.policy = ForwardPolicy(filters=FilterKeys(classes=(FrameClass.ALARM,)))
+        await append(site, 50)
+        await site.outbox.append(alarm(50))
+        await site.outbox.append(admission(51))
+        async with site.forwarding():
+            await site.delivered()
+        assert site.receiver.batches == [[50]]
+        assert site.metric("lora_edge_upstream_frames_filtered_total") == 51
+        assert site.metric("lora_edge_upstream_frames_acknowledged_total") == 1
+
+    async def test_the_budget_makes_frames_wait_but_not_alarms(self, site: Site) -> None:
+        """70 kB a day trickle in of 80 kB: a batch of 100 bytes is paid back in 123 s."""
+        site.policy = ForwardPolicy(max_bytes_per_day=80_000)
+
+        async def of_100_bytes(batch: Batch) -> SendResult:
+            return SendResult((await take_all(batch)).acknowledged, sent_bytes=100)
+
+        site.receiver.otherwise = of_100_bytes
+        await append(site, 12)
+        async with site.forwarding():
+            await site.pass_time(1)
+            assert site.receiver.batches == [[0, 1, 2, 3]]
+            assert site.metric("lora_edge_upstream_budget_waiting") == 1
+            await site.outbox.append(alarm(12))
+            await until(lambda: len(site.receiver.batches) == 2)
+            assert site.receiver.batches[1] == [12]
+            for _ in range(60):  # 200 bytes are owed now: 247 s
+                await site.pass_time(4)
+            assert len(site.receiver.batches) == 2
+            for _ in range(5):
+                await site.pass_time(4)
+            assert site.receiver.batches[2:] == [[4, 5, 6, 7]]
+            for _ in range(40):
+                await site.pass_time(4)
+            assert site.receiver.batches[3:] == [[8, 9, 10, 11]]
+        assert site.metric("lora_edge_upstream_sent_bytes_total") == 400
+
+    async def test_held_frames_go_again_when_the_session_is_lost(self, site: Site) -> None:
+        """A receiver that does not tell is taken to have lost it with every connection."""
+        site.outbox._clock = site.clock
+        site.policy = ForwardPolicy(hold_after_ack_s=12)
+        await append(site, 3)
+        site.receiver.ticks = [None, None, None, None, TransientUpstreamError("gone")]
+        async with site.forwarding():
+            for _ in range(3):
+                await site.pass_time(5)
+            assert site.outbox.statistics().held["city"] == 0  # 15 s later
+            await append(site, 2)
+            await until(lambda: len(site.receiver.batches) == 2)
+            assert site.outbox.statistics().held["city"] == 2
+            await site.pass_time(5)
+            await until(lambda: len(site.receiver.batches) == 3)
+        assert site.receiver.batches == [[0, 1, 2], [0, 1], [0, 1]]
+        assert site.receiver.connections == 2
+
+    async def test_new_credentials_are_taken_without_loss(self, site: Site, tmp_path: Path) -> None:
+        """Once they have not changed between two looks, by a clean new connection."""
+
+        @dataclass(frozen=True)
+        class Options:
+            cert_file: str
+
+        cert_file, _ = Authority(tmp_path / "ca").issue("one")
+        end = x509.load_pem_x509_certificate(cert_file.read_bytes()).not_valid_after_utc
+        site.policy = ForwardPolicy(options=Options(str(cert_file)))
+        expiry = "lora_edge_upstream_certificate_expiry_timestamp_seconds"
+        await append(site, 3)
+        async with site.forwarding():
+            await site.delivered()
+            await site.pass_time(5)
+            assert site.metric(expiry) == end.timestamp()
+            later = datetime.now(UTC) + 3 * DAY
+            other, _ = Authority(tmp_path / "other").issue("two", valid_from=later)
+            other.replace(cert_file)
+            await site.pass_time(5)
+            await site.pass_time(5)
+            await until(lambda: site.receiver.connections == 2)
+            await append(site, 1)
+            await site.delivered()
+        assert (site.metric(expiry) or 0) > end.timestamp() + 86_400
+        assert site.slept_s == []
+        assert site.receiver.batches == [[0, 1, 2], [0]]
+
+    async def test_a_poison_frame_is_set_aside_and_blocks_nobody(self, site: Site) -> None:
+        async def break_at_poison(batch: Batch) -> SendResult:
+            if any(number_of(frame.content) == 2 for frame in batch):
+                raise TransientUpstreamError("reset by peer")
+            return await take_all(batch)
+
+        site.receiver.otherwise = break_at_poison
+        await append(site, 12)
+        async with site.forwarding():
+            await until(lambda: site.outbox.statistics().pending["city"] == 1)
+            assert site.metric("lora_edge_upstream_suspect_frames") == 1
+            number = 100
+            while not site.outbox.statistics().dead_letters:
+                await site.outbox.append(admission(number))
+                number += 1
+                site.clock.now_us += 20 * SECOND_US
+                await asyncio.sleep(0.002)
+            await site.delivered()
+        [letter] = await site.outbox.dead_letters()
+        assert letter.seq == 3
+        assert "broke at it 5 times, while others got through: reset by peer" in letter.reason
+        assert site.metric("lora_edge_upstream_frames_poison_total") == 1
+        assert site.metric("lora_edge_upstream_suspect_frames") == 0
+        delivered = {*range(12), *range(100, number)} - {2}
+        assert set(site.receiver.numbers()) - {2} == delivered
+
+
 class TestFaults:
     """Each kind of fault is waited out in its way."""
 
@@ -310,7 +506,8 @@ class TestFaults:
         site.receiver.sends = [takes(0)] * 6
         async with site.forwarding():
             await site.delivered()
-        assert site.receiver.batches == [[0, 1]] * 7
+        # Together twice, then each alone, and the other one while it is not known which it is.
+        assert site.receiver.batches == [[0, 1], [0, 1], [0], [0], [1], [1], [0], [1]]
         # 1.5, 2.5, 4.5, 8.5, 16.5, 32.5 s: one wait before each new attempt.
         assert sum(site.slept_s) == 1.5 + 2.5 + 4.5 + 8.5 + 16.5 + 32.5
 

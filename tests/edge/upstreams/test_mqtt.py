@@ -352,13 +352,12 @@ class TestRude:
     def _short(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The limits themselves, shortened: what is judged is that they exist."""
         monkeypatch.setattr(mqtt_module, "ACKNOWLEDGE_TIMEOUT_S", 0.3)
-        monkeypatch.setattr(mqtt_connection, "CONNECT_TIMEOUT_S", 0.5)
+        monkeypatch.setattr(mqtt_connection, "CONNECT_DEADLINE_S", 0.5)
 
     def test_limits(self) -> None:
         """As the contract has them."""
         assert mqtt_module._LATE == "no PUBACK within 15 s"
         assert IN_FLIGHT == 20
-        assert mqtt_connection.TCP_USER_TIMEOUT_MS == 20_000
 
     async def test_no_connack(self) -> None:
         async with rude() as server:
@@ -366,6 +365,22 @@ class TestRude:
                 async with upstream_at(server.port):
                     pass
             await until(lambda: server.connections and not server.open_connections)
+
+    async def test_cancelled_while_a_tls_server_says_nothing(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A stop must not wait for the handshake's deadline."""
+        monkeypatch.setattr(mqtt_connection, "CONNECT_DEADLINE_S", 60.0)
+        async with rude() as server:
+            url = f"mqtts://127.0.0.1:{server.port}"
+            upstream = MqttUpstream(MqttOptions(url=url), context())
+            connecting = asyncio.ensure_future(upstream.__aenter__())
+            await until(lambda: server.open_connections)
+            connecting.cancel()
+            async with asyncio.timeout(10):
+                await asyncio.wait([connecting])
+            assert connecting.cancelled()
+            await until(lambda: not server.open_connections)
 
     async def test_no_puback_for_our_greeting(self) -> None:
         async with rude(answers=ANSWERS) as server:
@@ -508,6 +523,6 @@ class TestRude:
         unhandled: list[object] = []
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(mqtt_module, "ACKNOWLEDGE_TIMEOUT_S", 0.05)
-            patch.setattr(mqtt_connection, "CONNECT_TIMEOUT_S", 0.05)
+            patch.setattr(mqtt_connection, "CONNECT_DEADLINE_S", 0.05)
             asyncio.run(meet())
         assert unhandled == []
