@@ -237,6 +237,16 @@ class Metrics:
             "Frames that are not for this network server, by reason.",
             ("upstream", "reason"),
         )
+        self.network_server_downlinks = self._counter(
+            "network_server_downlinks",
+            "Downlinks that this network server asked for, by what became of them.",
+            ("upstream", "outcome"),
+        )
+        self.network_server_rejects = self._counter(
+            "network_server_rejects",
+            "Messages of this network server that were ignored or refused, by reason.",
+            ("upstream", "reason"),
+        )
 
     def _process_metrics(self, version: str) -> None:
         self.clock_synchronised = self._gauge(
