@@ -53,7 +53,7 @@ class GwmpDownlinks:
         at_us, error = self._seen.get(key, (now_us - REPEAT_US, None))
         if now_us - at_us < REPEAT_US:
             if error is not None:
-                self._answer(datagram.token, tx_ack(error))
+                self._tell(datagram, error)
             return
         if len(self._under_way) >= MAX_UNDER_WAY:
             self._reject(Reject.CROWDED)
@@ -108,6 +108,9 @@ class GwmpDownlinks:
     def _reply(self, datagram: Datagram, error: TxError) -> None:
         metric = self._context.metrics.network_server_downlinks
         metric.labels(self._context.name, error.value.lower()).inc()
+        self._tell(datagram, error)
+
+    def _tell(self, datagram: Datagram, error: TxError) -> None:
         if datagram.version > 1:  # version 1 has no TX_ACK
             self._answer(datagram.token, tx_ack(error))
 
