@@ -25,7 +25,7 @@ pytestmark = pytest.mark.timeout(300 * SCALE)
 
 FRAMES = 300
 OUTAGE_S = 2.0 * SCALE
-LISTS = {0: 1, 2: 4}  # PUSH_DATA: PUSH_ACK, PULL_DATA: PULL_ACK
+ANSWERS = {0: 1, 2: 4}  # PUSH_DATA: PUSH_ACK, PULL_DATA: PULL_ACK
 
 
 class Server:
@@ -53,8 +53,8 @@ class Server:
                 now = time.monotonic()
                 reports = json.loads(data[12:]).get("rxpk", ())
                 self.rxpk += ((now, each) for each in reports)
-            if kind in LISTS:
-                self.socket.sendto(struct.pack(">B2sB", 2, token, LISTS[kind]), address)
+            if kind in ANSWERS:
+                self.socket.sendto(struct.pack(">B2sB", 2, token, ANSWERS[kind]), address)
 
     def payloads(self) -> list[bytes]:
         return [base64.b64decode(report["data"]) for _, report in list(self.rxpk)]

@@ -151,11 +151,14 @@ class TestUplinks:
     async def test_an_acknowledgement_from_elsewhere_is_not_heard(self) -> None:
         """The kernel lets in what comes from the server's address."""
         async with gwmp_server() as server, gwmp_server() as stranger:
-            server.spoil = lambda answer: (
-                []
-                if answer[3] == PUSH_ACK and not stranger.send(answer, server.pull_address)
-                else [(0.0, answer)]
-            )
+
+            def from_elsewhere(answer: bytes) -> list[tuple[float, bytes]]:
+                if answer[3] != PUSH_ACK:
+                    return [(0.0, answer)]
+                stranger.send(answer, server.pull_address)
+                return []
+
+            server.spoil = from_elsewhere
             async with upstream(server, acknowledge_timeout_s=1.0) as one:
                 with pytest.raises(TransientUpstreamError):
                     await one.send(batch_of(1))
