@@ -23,7 +23,7 @@ from tests.scale import SCALE
 
 pytestmark = pytest.mark.timeout(300 * SCALE)
 
-FRAMES = 300
+FRAMES = 300 * SCALE
 OUTAGE_S = 2.0 * SCALE
 ANSWERS = {0: 1, 2: 4}  # PUSH_DATA: PUSH_ACK, PULL_DATA: PULL_ACK
 

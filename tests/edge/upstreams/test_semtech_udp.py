@@ -171,6 +171,29 @@ class TestUplinks:
             async with one:
                 pass
 
+    async def test_an_unknown_name(self) -> None:
+        """The service asks again later; once there was an address, that serves meanwhile."""
+        options = SemtechUdpOptions(url="udp://nowhere.invalid", i_accept_plaintext=True)
+        one = SemtechUdpUpstream(options, context())
+        with pytest.raises(TransientUpstreamError, match=r"look-up of nowhere\.invalid"):
+            async with one:
+                pass
+        async with gwmp_server() as server:
+            one._address = ("127.0.0.1", server.port)
+            async with one:
+                assert (await one.send(batch_of(1))).acknowledged
+
+    async def test_answers_that_cease(self) -> None:
+        """Idle, a server that is gone is noticed by its PULL_ACK."""
+        async with gwmp_server() as server, upstream(server, keepalive_s=0.01) as one:
+            await server.wait(lambda: len(server.pulls) > 20)
+            await one.tick()
+            server.answers = False
+            with pytest.raises(TransientUpstreamError, match="PULL_DATA in a row"):
+                while True:
+                    await one.tick()
+                    await asyncio.sleep(0.01)
+
 
 class TestHostile:
     """Whatever arrives is counted or ignored, and the next good datagram counts."""
