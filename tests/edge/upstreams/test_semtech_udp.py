@@ -13,6 +13,8 @@ import pytest
 from edge.downlink.gate import DownlinkOutcome, DownlinkRequest
 from edge.upstreams import gwmp_link
 from edge.upstreams.base import TransientUpstreamError, UpstreamContext
+from edge.upstreams.gwmp_downlinks import MAX_UNDER_WAY
+from edge.upstreams.gwmp_link import LOST_LIMIT
 from edge.upstreams.semtech_udp import SemtechUdpOptions, SemtechUdpUpstream
 from protocol.network_server.gwmp import Reject
 from protocol.records.sensor_frame import SensorFrame, WallTime
@@ -189,10 +191,10 @@ class TestUplinks:
             await server.wait(lambda: len(server.pulls) > 20)
             await one.tick()
             server.answers = False
+            seen = len(server.pulls)
+            await server.wait(lambda: len(server.pulls) > seen + LOST_LIMIT + 1)
             with pytest.raises(TransientUpstreamError, match="PULL_DATA in a row"):
-                while True:
-                    await one.tick()
-                    await asyncio.sleep(0.01)
+                await one.tick()
 
 
 class TestHostile:
@@ -302,6 +304,27 @@ class TestDownlinks:
         answers = await self.ask(txpk(imme=True), gate, version=1)
         assert [token for token, _ in answers] == [b"\xff\xff"]
         assert [each.at_boottime_us for each in gate.requests] == [None]
+
+
+class BusyGate:
+    """Never knows what becomes of anything."""
+
+    async def submit(self, request: DownlinkRequest) -> DownlinkOutcome:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+async def test_more_downlinks_than_are_kept() -> None:
+    """What is beyond the bound is refused at once; the rest ends with the connection."""
+    given = replace(context(), downlinks=BusyGate())
+    async with gwmp_server() as server:
+        async with asyncio.timeout(10), upstream(server, given) as one:
+            for number in range(MAX_UNDER_WAY + 8):
+                server.ask(bytes([1, number]), txpk(imme=True))
+            await server.wait(lambda: len(server.tx_acks) == 8)
+            assert (await one.send(batch_of(1))).acknowledged
+        assert {token[1] for token, _ in server.tx_acks} == set(range(32, 40))
+    assert rejects(given) == {"crowded": 8}
 
 
 class TestStatistics:
