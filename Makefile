@@ -3,13 +3,14 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 PYTHON ?= python3
 VENV := .venv
+JUDGES := .venv-judges
 BIN := $(VENV)/bin
 DURATION ?= 60
 SEED ?= 1
 ARGS ?=
 FULL ?=
 
-.PHONY: help demo test lint types unit debian-packages bench prove clean
+.PHONY: help demo test lint types unit judges debian-packages bench prove clean
 
 help: ## Show what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 18
@@ -23,6 +24,13 @@ $(VENV)/.runtime: pyproject.toml
 $(VENV)/.development: $(VENV)/.runtime
 	$(BIN)/python deploy/development/dependencies.py | xargs -d '\n' $(BIN)/python -m pip install --quiet --disable-pip-version-check --retries 5
 	touch $@
+
+$(JUDGES)/.made: tests/judges/requirements.txt
+	$(PYTHON) -m venv $(JUDGES)
+	$(JUDGES)/bin/python -m pip install --quiet --disable-pip-version-check --retries 5 --requirement $<
+	touch $@
+
+judges: $(JUDGES)/.made ## Independent codecs that judge ours, in an environment of their own
 
 demo: $(VENV)/.runtime ## Simulated boards, real gateway, live table; DURATION=seconds, 0 until Ctrl-C
 	$(BIN)/lora-edge demo --duration $(DURATION) --seed $(SEED) $(ARGS)
@@ -40,7 +48,7 @@ lint: $(VENV)/.development ## Style
 types: $(VENV)/.development ## mypy strict, tests included
 	$(BIN)/mypy
 
-unit: $(VENV)/.development ## All tests, with coverage
+unit: $(VENV)/.development $(JUDGES)/.made ## All tests, with coverage
 	$(BIN)/pytest -n 2 --cov --cov-report= -rs $(ARGS)
 	$(BIN)/coverage report --include='protocol/*' --fail-under=100
 	$(BIN)/coverage report --fail-under=90 | tail -n 1
@@ -53,4 +61,4 @@ prove: $(VENV)/.development ## The full figures, resumable; results in docs/RESU
 	$(BIN)/python -m benchmarks.prove
 
 clean: ## Remove everything that was made
-	rm -rf $(VENV) .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage demo-state
+	rm -rf $(VENV) $(JUDGES) .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage demo-state

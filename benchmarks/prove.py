@@ -53,6 +53,11 @@ STEPS = (
         _PYTEST,
     ),
     Step(
+        "outage of a Semtech UDP server of 200 s, 30,000 frames, with and without kill -9",
+        "SCALE=100 pytest -q tests/e2e/test_semtech_udp.py",
+        _PYTEST,
+    ),
+    Step(
         "power cuts by write log, 1,000 of each model",
         "SCALE=20 pytest -q tests/powercut/test_power_cuts.py --timeout 7200",
         _PYTEST,

@@ -20,7 +20,15 @@ from edge.config.model import Config, UpstreamConfig
 from edge.upstreams.tls import tls_context
 
 _DEADLINE_S = 5.0
-_PORTS = {"mqtt": 1883, "mqtts": 8883, "http": 80, "https": 443, "nats": 4222, "tls": 4222}
+_PORTS = {
+    "mqtt": 1883,
+    "mqtts": 8883,
+    "http": 80,
+    "https": 443,
+    "nats": 4222,
+    "tls": 4222,
+    "udp": 1700,
+}
 _SECURE = ("mqtts", "https", "wss", "tls")
 _SOON_DAYS = 21
 
@@ -40,6 +48,11 @@ def _reach(upstream: UpstreamConfig, url: str, now: datetime) -> Iterator[Findin
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
+        if parts.scheme == "udp":
+            # Whoever asks there by the protocol draws the downlinks to himself.
+            socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+            yield Finding(check, "ok", f"{shown}: the name is known; UDP tells no more")
+            return
         with socket.create_connection((host, port), timeout=_DEADLINE_S) as connection:
             if parts.scheme not in _SECURE:
                 yield Finding(check, "ok", f"{shown} accepts connections")

@@ -230,6 +230,7 @@ class Metrics:
         self.upstream_parked = self._gauge(
             "upstream_parked", "1 while a permanent fault keeps the upstream parked.", upstream
         )
+        self._network_server_metrics()
         self._upstream_policy_metrics()
 
     def _upstream_policy_metrics(self) -> None:
@@ -273,6 +274,23 @@ class Metrics:
             "upstream_certificate_expiry_timestamp_seconds",
             "When the first of our, the CA's and the receiver's certificate ends; 0 = none known.",
             upstream,
+        )
+
+    def _network_server_metrics(self) -> None:
+        self.network_server_frames_passed_over = self._counter(
+            "network_server_frames_passed_over",
+            "Frames that are not for this network server, by reason.",
+            ("upstream", "reason"),
+        )
+        self.network_server_downlinks = self._counter(
+            "network_server_downlinks",
+            "Downlinks that this network server asked for, by what became of them.",
+            ("upstream", "outcome"),
+        )
+        self.network_server_rejects = self._counter(
+            "network_server_rejects",
+            "Messages of this network server that were ignored or refused, by reason.",
+            ("upstream", "reason"),
         )
 
     def _process_metrics(self, version: str) -> None:

@@ -135,3 +135,16 @@ def test_files_that_are_away_or_something_else(tmp_path: Path) -> None:
     assert "no certificate in PEM" in found["ca_file of city"].text
     assert found["password_file of city"].text == "/none: No such file or directory"
     assert found["upstream city"].result == "ok"
+
+
+@pytest.mark.parametrize(
+    ("host", "result", "words"),
+    [("127.0.0.1", "ok", "the name is known"), ("nowhere.invalid", "fault", "cannot be reached")],
+)
+def test_a_server_over_udp_is_only_looked_up(host: str, result: str, words: str) -> None:
+    """By asking in its protocol the doctor would draw the gateway's downlinks to itself."""
+    table = f'[[upstream]]\nname = "city"\nkind = "semtech-udp"\nurl = "udp://{host}"\n'
+    config = load(f"{MINIMAL}{table}i_accept_plaintext = true\n").config
+    [finding] = examine_upstreams(config)
+    assert finding.result == result
+    assert words in finding.text
