@@ -1,4 +1,4 @@
-"""Uplinks in the LNS protocol: the fields of a LoRaWAN frame, which the server joins together again.
+"""Uplinks in the LNS protocol: the fields of a LoRaWAN frame, which the server joins together.
 
 Source: LoRa Basics Station documentation, "LNS Protocol", and what Basics Station 2.0.6 sends.
 DevAddr and MIC travel as signed 32-bit numbers.
