@@ -237,6 +237,16 @@ class Metrics:
             "Frames that are not for this network server, by reason.",
             ("upstream", "reason"),
         )
+        self.network_server_messages_rejected = self._counter(
+            "network_server_messages_rejected",
+            "Messages and downlinks of a network server that were not taken, by reason.",
+            ("upstream", "reason"),
+        )
+        self.network_server_downlinks = self._counter(
+            "network_server_downlinks",
+            "Downlinks that a network server asked for, by what became of them.",
+            ("upstream", "outcome"),
+        )
 
     def _process_metrics(self, version: str) -> None:
         self.clock_synchronised = self._gauge(

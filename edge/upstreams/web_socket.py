@@ -10,7 +10,8 @@ WebSocket library has read every message before. It does not say that anybody ha
 
 import asyncio
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -112,7 +113,8 @@ class WebSocket:
         Raises:
             TransientUpstreamError: the connection is gone, or the other end does not read.
         """
-        await self._write(lambda socket: socket.send_str(text))
+        async with self._writing() as socket:
+            await socket.send_str(text)
 
     async def confirm(self) -> None:
         """Return when the other end has read everything that was sent before.
@@ -124,7 +126,8 @@ class WebSocket:
         number = self._pings
         pong = self._pongs[number] = asyncio.get_running_loop().create_future()
         try:
-            await self._write(lambda socket: socket.ping(number.to_bytes(8, "big")))
+            async with self._writing() as socket:
+                await socket.ping(number.to_bytes(8, "big"))
             async with asyncio.timeout(ANSWER_DEADLINE_S):
                 await pong
         except TimeoutError:
@@ -146,8 +149,8 @@ class WebSocket:
             if message.type in _ENDS:
                 raise self._fail(TransientUpstreamError(self._goodbye(socket, message)))
             if message.type is aiohttp.WSMsgType.PING:
-                data = message.data
-                await self._write(lambda socket, data=data: socket.pong(data))  # type: ignore[misc]
+                async with self._writing():
+                    await socket.pong(message.data)
             elif message.type is aiohttp.WSMsgType.PONG:
                 self._answered(message.data)
             else:
@@ -167,13 +170,13 @@ class WebSocket:
         said = message.extra if message.type is aiohttp.WSMsgType.CLOSE else message.data
         return f"{text}: {ascii(said)[:200]}" if said else text
 
-    async def _write(
-        self, write: "Callable[[aiohttp.ClientWebSocketResponse], asyncio.Future[None]]"
-    ) -> None:
+    @asynccontextmanager
+    async def _writing(self) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        """What is written inside has a deadline, and its faults end the connection."""
         socket = self._open_socket()
         try:
             async with asyncio.timeout(ANSWER_DEADLINE_S):
-                await write(socket)
+                yield socket
         except TimeoutError:
             raise self._fail(TransientUpstreamError(f"{self._where} does not read")) from None
         except (aiohttp.ClientError, OSError) as error:
@@ -209,4 +212,4 @@ def connection_error(where: str, error: Exception) -> UpstreamError:
         if cause.verify_code == _CERTIFICATE_NOT_YET_VALID:
             return TransientUpstreamError(f"{text}; perhaps our clock has not been set yet")
         return PermanentUpstreamError(text)
-    return TransientUpstreamError(f"{where}: {error or type(error).__name__}")
+    return TransientUpstreamError(f"{where}: {str(error) or type(error).__name__}")

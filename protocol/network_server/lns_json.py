@@ -37,6 +37,8 @@ class LnsReject(StrEnum):
     """It answers a frame that was delivered late: the device listens no more."""
     NO_TIME = "no_time"
     """It is due at a GPS time, and we do not know the time."""
+    TOO_MANY = "too_many"
+    """More downlinks at one time than anybody could transmit."""
 
 
 class LnsFault(Exception):
