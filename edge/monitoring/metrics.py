@@ -237,6 +237,16 @@ class Metrics:
             "Frames that are not for this network server, by reason.",
             ("upstream", "reason"),
         )
+        self.network_server_downlinks = self._counter(
+            "network_server_downlinks",
+            "Downlinks that this network server asked for, by what became of them.",
+            ("upstream", "outcome"),
+        )
+        self.network_server_rejects = self._counter(
+            "network_server_rejects",
+            "Messages of this network server that were ignored or refused, by reason.",
+            ("upstream", "reason"),
+        )
         self._upstream_policy_metrics()
 
     def _upstream_policy_metrics(self) -> None:
@@ -280,19 +290,6 @@ class Metrics:
             "upstream_certificate_expiry_timestamp_seconds",
             "When the first of our, the CA's and the receiver's certificate ends; 0 = none known.",
             upstream,
-        )
-        self._station_metrics()
-
-    def _station_metrics(self) -> None:
-        self.network_server_messages_rejected = self._counter(
-            "network_server_messages_rejected",
-            "Messages and downlinks of a network server that were not taken, by reason.",
-            ("upstream", "reason"),
-        )
-        self.network_server_downlinks = self._counter(
-            "network_server_downlinks",
-            "Downlinks that a network server asked for, by what became of them.",
-            ("upstream", "outcome"),
         )
 
     def _process_metrics(self, version: str) -> None:

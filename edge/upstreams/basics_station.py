@@ -261,9 +261,7 @@ class BasicsStationUpstream:
 
     def _refuse(self, reason: LnsReject, detail: str) -> None:
         logger.warning("%s: refused: %s (%s)", self._context.name, reason.value, detail)
-        self._context.metrics.network_server_messages_rejected.labels(
-            self._context.name, reason.value
-        ).inc()
+        self._context.metrics.network_server_rejects.labels(self._context.name, reason.value).inc()
 
     def _times(self) -> Times:
         clock = self._context.clock

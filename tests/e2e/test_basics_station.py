@@ -73,6 +73,7 @@ def network_server(directory: Path) -> Iterator[Server]:
 def use_basics_station(directory: Path, port: int) -> None:
     """Replace the ``file`` upstream in gateway.toml."""
     path = directory / "gateway.toml"
+    wait_until(lambda: "[monitoring]" in path.read_text(), "the simulator has written it all")
     text = path.read_text()
     start, end = text.index("[[upstream]]"), text.index("[monitoring]")
     upstream = (
@@ -123,7 +124,9 @@ def test_an_outage_under_load(site: Boards, tmp_path: Path) -> None:
             wait_until(lambda: len(server.payloads()) >= number, "live frames arrive")
             server.process.kill()
             number = inject_for(site, number, OUTAGE_S)
+            before = len(server.payloads())
             server.process.start()
+            wait_until(lambda: len(server.payloads()) > before, "catching up")
             inject_for(site, number, 1)
             settle(site, running, server)
 
