@@ -131,14 +131,19 @@ class BasicsStationUpstream:
         self._configured.clear()
         self._time_request_at_us = 0
         credentials = await asyncio.to_thread(self._credentials)
-        async with AsyncExitStack() as stack:
-            self._socket = await self._connect(stack, credentials)
+        # Not "async with": a task group would wrap what goes wrong here, and hide what it is.
+        self._stack = stack = AsyncExitStack()
+        try:
+            self._socket = socket = await self._connect(stack, credentials)
             group = await stack.enter_async_context(asyncio.TaskGroup())
-            receiving = group.create_task(self._receive(self._socket, group))
+            receiving = group.create_task(self._receive(socket, group))
             stack.callback(receiving.cancel)
             stack.callback(self._downlinks.cancel)
-            await self._await_configuration(self._socket)
-            self._stack = stack.pop_all()
+            await self._await_configuration(socket)
+        except BaseException:
+            self._socket = None
+            await stack.aclose()
+            raise
         return self
 
     async def __aexit__(

@@ -19,7 +19,6 @@ from typing import Any
 from aiohttp import WSCloseCode, WSMsgType, web
 
 DEADLINE_S = 20.0
-XTIME_BITS = {"unit": (56, 7), "session": (48, 8), "us": (0, 48)}
 
 # As The Things Stack numbers AS923, with the channels of group 2 (921.4 and 921.6 MHz).
 ROUTER_CONFIG: dict[str, Any] = {
@@ -81,20 +80,23 @@ class LnsServer:
 
     Attributes:
         path: of the data connection.
+        advertised_port: told in discovery; 0 = its own.
         discovery: what is answered instead of its address.
         at_hello: what is sent when a station says its version.
         deaf: it reads nothing any more, as an application that hangs.
         close_at_once: it accepts a connection and closes it.
+        heartbeat_s: it sends a PING so often, and closes the connection without a PONG.
         log: file that gets each uplink.
     """
 
     port: int = 0
     path: str = "/traffic"
-    scheme: str = "ws"
+    advertised_port: int = 0
     discovery: str | None = None
     at_hello: list[str] = field(default_factory=lambda: [json.dumps(ROUTER_CONFIG)])
     deaf: bool = False
     close_at_once: bool = False
+    heartbeat_s: float | None = None
     log: Path | None = None
     requests: list[str] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
@@ -145,7 +147,7 @@ class LnsServer:
                 {
                     "router": router,
                     "muxs": "::0",
-                    "uri": f"{self.scheme}://127.0.0.1:{self.port}{self.path}",
+                    "uri": f"ws://127.0.0.1:{self.advertised_port or self.port}{self.path}",
                 }
             )
             await socket.send_str(answer)
@@ -155,7 +157,7 @@ class LnsServer:
         """The data connection."""
         self.connections += 1
         self.headers.append(dict(request.headers))
-        socket = web.WebSocketResponse(max_msg_size=1_000_000)
+        socket = web.WebSocketResponse(max_msg_size=1_000_000, heartbeat=self.heartbeat_s)
         await socket.prepare(request)
         if self.close_at_once:
             await socket.close()
