@@ -269,7 +269,7 @@ class TestTls:
         (tmp_path / "tc.key").write_text("Authorization: Bearer abc\r\nX-Other: 1\r\n")
         async with lns(self.server_side(authority)) as server:
             url = f"wss://127.0.0.1:{server.port}"
-            files = {"ca_file": str(authority.ca_file), "key_file": str(tmp_path / "tc.key")}
+            files: dict[str, Any] = {"ca_file": str(authority.ca_file), "key_file": str(tmp_path / "tc.key")}
             async with upstream_at(0, url=url, **files):
                 assert server.headers[-1]["Authorization"] == "Bearer abc"
                 assert server.headers[-1]["X-Other"] == "1"
@@ -278,7 +278,7 @@ class TestTls:
         certificate, key = authority.issue(GATEWAY.hex())
         async with lns(self.server_side(authority, mutual=True)) as server:
             url, ca = f"wss://127.0.0.1:{server.port}", str(authority.ca_file)
-            pair = {"cert_file": str(certificate), "key_file": str(key)}
+            pair: dict[str, Any] = {"cert_file": str(certificate), "key_file": str(key)}
             async with upstream_at(0, url=url, ca_file=ca, **pair) as upstream:
                 await deliver(upstream, [frame_of(1)])
             with pytest.raises(TransientUpstreamError):
@@ -296,7 +296,7 @@ class TestTls:
     async def test_files_that_are_away(self, tmp_path: Path) -> None:
         for key in ("token_file", "key_file"):
             with pytest.raises(PermanentUpstreamError):
-                await upstream_at(0, **{key: str(tmp_path / "away")}).__aenter__()
+                await upstream_at(0, None, **{key: str(tmp_path / "away")}).__aenter__()
 
     @pytest.mark.parametrize("text", ["a b: c", "x\ny", "Authorization: \x00", ": x", "a\x07"])
     def test_token_files_of_no_use(self, text: str) -> None:
