@@ -269,7 +269,10 @@ class TestTls:
         (tmp_path / "tc.key").write_text("Authorization: Bearer abc\r\nX-Other: 1\r\n")
         async with lns(self.server_side(authority)) as server:
             url = f"wss://127.0.0.1:{server.port}"
-            files: dict[str, Any] = {"ca_file": str(authority.ca_file), "key_file": str(tmp_path / "tc.key")}
+            files: dict[str, Any] = {
+                "ca_file": str(authority.ca_file),
+                "key_file": str(tmp_path / "tc.key"),
+            }
             async with upstream_at(0, url=url, **files):
                 assert server.headers[-1]["Authorization"] == "Bearer abc"
                 assert server.headers[-1]["X-Other"] == "1"
