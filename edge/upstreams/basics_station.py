@@ -119,6 +119,15 @@ class BasicsStationUpstream:
             context.clock.boot_id, software=f"lora-edge {VERSION}", model="sx127x"
         )
         self._downlinks = StationDownlinks(self._session, context, self._times)
+        metrics, name = context.metrics, context.name
+        self._passed_over = {
+            reason: metrics.network_server_frames_passed_over.labels(name, reason.value)
+            for reason in NotCarried
+        }
+        self._rejects = {
+            reason: metrics.network_server_rejects.labels(name, reason.value)
+            for reason in LnsReject
+        }
         self._uri = ""  # where the server wants us, until a connection to it fails
         self._socket: WebSocket | None = None
         self._stack = AsyncExitStack()
@@ -164,9 +173,7 @@ class BasicsStationUpstream:
         delivery = _Delivery(self._open_socket(), self._session, self._context)
         result = await self._lane.send(batch, delivery.transmit, _PARCELS)
         for reason in delivery.not_carried.values():
-            self._context.metrics.network_server_frames_passed_over.labels(
-                self._context.name, reason.value
-            ).inc()
+            self._passed_over[reason].inc()
         return SendResult(
             result.acknowledged - delivery.not_carried.keys(),
             result.rejected,

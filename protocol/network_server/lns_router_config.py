@@ -30,6 +30,9 @@ _AS923_GROUPS = {
     "AS923-4": (917_300_000, 917_500_000),
 }
 
+# What the protocol's documentation calls regions that RP002 has other names for.
+_REGION_NAMES = {"EU863": "EU868", "US902": "US915", "AS923JP": "AS923-1"}
+
 
 @dataclass(frozen=True, slots=True)
 class LnsDataRate:
@@ -62,7 +65,7 @@ class RouterConfig:
     """What is of use to us.
 
     Attributes:
-        region: in one spelling, "AS923" with its group where that can be told; "" = not given.
+        region: by its name in RP002, AS923 with its group where that can be told; "" = not given.
         data_rates: by number; None = not defined, or not LoRa.
         channels: those that are enabled; empty if the server does not say.
         net_ids: the low 7 bits of the NetIDs whose data frames are wanted; None = all.
@@ -268,7 +271,7 @@ def _region(message: dict[str, Any], channels: tuple[Channel, ...]) -> str:
     name = message.get("region")
     name = name[:32] if isinstance(name, str) else ""
     if not re.sub(r"[-_ ]", "", name).upper().startswith("AS923"):
-        return name
+        return _REGION_NAMES.get(name, name)
     used = {channel.frequency_hz for channel in channels}
     for group, known_hz in _AS923_GROUPS.items():
         if used.issuperset(known_hz):
@@ -286,4 +289,4 @@ def _region(message: dict[str, Any], channels: tuple[Channel, ...]) -> str:
         ]
         if len(inside) == 1:
             return inside[0]
-    return name
+    return _REGION_NAMES.get(name, name)

@@ -177,8 +177,10 @@ def test_or_by_the_frequencies_that_are_allowed() -> None:
         assert made(region="AS923", sx1301_conf=None, freq_range=unclear).region == "AS923"
 
 
-def test_other_regions_are_taken_as_they_are() -> None:
-    assert made().region == "EU863"
+def test_other_regions_have_the_names_of_rp002_where_we_know_them() -> None:
+    assert made().region == "EU868"
+    assert made(region="US902").region == "US915"
+    assert made(region="AS923JP", sx1301_conf=None, freq_range=None).region == "AS923-1"
     assert made(region=None).region == ""
     assert made(region="MARS-1").region == "MARS-1"
 
