@@ -20,8 +20,10 @@ from edge.config.model import Config, UpstreamConfig
 from edge.upstreams.tls import tls_context
 
 _DEADLINE_S = 5.0
-_PORTS = {"mqtt": 1883, "mqtts": 8883, "http": 80, "https": 443, "nats": 4222, "tls": 4222}
-_PORTS |= {"ws": 80, "wss": 443}
+_PORTS = {
+    "mqtt": 1883, "mqtts": 8883, "http": 80, "https": 443, "ws": 80, "wss": 443, "nats": 4222,
+    "tls": 4222,
+}  # fmt: skip
 _SECURE = ("mqtts", "https", "wss", "tls")
 _SOON_DAYS = 21
 

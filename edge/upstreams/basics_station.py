@@ -317,19 +317,19 @@ class _Delivery:
         self.sent_bytes = 0
 
     async def transmit(self, uplinks: Sequence[Uplink]) -> Mapping[FrameId, str]:
-        sent = 0
+        texts = []
         for uplink in uplinks:
             now_us = self._clock.boottime_us()
             try:
                 text = self._session.uplink(uplink.phy_payload, self._heard(uplink, now_us), now_us)
             except NotCarriedError as error:
                 self.not_carried[uplink.frame_id] = error.reason
-                continue
-            await self._socket.send(text)
-            sent += len(text) + _FRAMING_BYTES
-        if sent:
+            else:
+                texts.append(text)
+        if texts:
+            await self._socket.send(*texts)
             await self._socket.confirm()
-            self.sent_bytes += sent
+            self.sent_bytes += sum(map(len, texts)) + _FRAMING_BYTES * len(texts)
         return {}
 
     def _heard(self, uplink: Uplink, now_us: int) -> Heard:

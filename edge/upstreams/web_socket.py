@@ -107,14 +107,15 @@ class WebSocket:
         if self._fault is not None:
             raise self._fault
 
-    async def send(self, text: str) -> None:
-        """Send one message.
+    async def send(self, *texts: str) -> None:
+        """Send messages.
 
         Raises:
             TransientUpstreamError: the connection is gone, or the other end does not read.
         """
         async with self._writing() as socket:
-            await socket.send_str(text)
+            for text in texts:
+                await socket.send_str(text)
 
     async def confirm(self) -> None:
         """Return when the other end has read everything that was sent before.

@@ -13,6 +13,7 @@ MAX_MESSAGE_CHARACTERS = 256 * 1024
 """A configuration has about 5,000, a schedule of a hundred frames 40,000."""
 
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"), check_circular=False)
 _HEXADECIMAL = re.compile(r"(?:[0-9A-Fa-f]{2})+")
 
 
@@ -121,4 +122,4 @@ def octets(message: dict[str, Any], key: str, longest: int) -> bytes:
 
 def dumps(message: dict[str, Any]) -> str:
     """One message as text, without blanks."""
-    return json.dumps(message, separators=(",", ":"))
+    return _ENCODER.encode(message)

@@ -84,10 +84,8 @@ class RouterConfig:
 
     def data_rate(self, spreading_factor: int, bandwidth_hz: int) -> int | None:
         """Number of an uplink's data rate; None = the server has none for it."""
-        for index, rate in enumerate(self.data_rates):
-            if rate == LnsDataRate(spreading_factor, bandwidth_hz, downlink_only=False):
-                return index
-        return None
+        wanted = LnsDataRate(spreading_factor, bandwidth_hz, downlink_only=False)
+        return self.data_rates.index(wanted) if wanted in self.data_rates else None
 
     def wants_address(self, dev_addr: bytes) -> bool:
         """Whether data frames of this address (most significant byte first) are wanted."""
