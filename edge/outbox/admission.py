@@ -119,6 +119,7 @@ class OutboxStatistics:
     bytes: size of the database file.
     uncommitted: frames that would be lost here (not on the boards) if the power went now.
     pending: by upstream, how many frames it has not acknowledged.
+    held: by upstream, how many it has acknowledged that are kept in case it forgets them.
     oldest_pending_age_s: by upstream, how old the oldest of them is at least; 0 if none.
     by_class: frames and bytes that are kept of each class.
     dead_letters: frames that upstreams refused, kept for a person to look at.
@@ -128,6 +129,7 @@ class OutboxStatistics:
     bytes: int
     uncommitted: int
     pending: Mapping[str, int]
+    held: Mapping[str, int]
     oldest_pending_age_s: Mapping[str, float]
     by_class: Mapping[FrameClass, tuple[int, int]]
     dead_letters: int

@@ -146,7 +146,7 @@ class Checker:
             return last - first + 1
         missing = SeqRanges()
         for cursor in cursors:
-            for gap in cursor.acknowledged.gaps(first, last):
+            for gap in cursor.has.gaps(first, last):
                 missing.add(*gap)
         return sum(end - begin + 1 for begin, end in missing)
 

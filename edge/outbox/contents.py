@@ -217,11 +217,10 @@ class Contents:
         cursors = self.cursors.values()
         if not cursors:
             return last - first + 1
-        if not any(True for cursor in cursors for _ in cursor.acknowledged.gaps(first, last)):
+        if not any(True for cursor in cursors for _ in cursor.has.gaps(first, last)):
             return 0
         return sum(
-            any(seq not in cursor.acknowledged for cursor in cursors)
-            for seq in range(first, last + 1)
+            any(seq not in cursor.has for cursor in cursors) for seq in range(first, last + 1)
         )
 
     async def _write_holes(self, database: Database, group: Group) -> None:

@@ -31,7 +31,8 @@ class Gauges:
             frames=contents.frames,
             bytes=self._space.file_bytes,
             uncommitted=self._ring.frames,
-            pending={name: cursor.pending for name, cursor in contents.cursors.items()},
+            pending={name: c.pending - c.held for name, c in contents.cursors.items()},
+            held={name: cursor.held for name, cursor in contents.cursors.items()},
             oldest_pending_age_s=dict(self._ages_s),
             by_class={c: (t.frames, t.bytes) for c, t in contents.totals.items()},
             dead_letters=contents.dead_letters,
@@ -51,6 +52,7 @@ class Gauges:
             metrics.outbox_pending_frames.labels(name).set(pending)
             age_s = statistics.oldest_pending_age_s.get(name, 0.0)
             metrics.outbox_oldest_pending_age.labels(name).set(age_s)
+            metrics.upstream_held_frames.labels(name).set(statistics.held[name])
 
     async def look_at_ages(self, database: Database) -> None:
         """Find out how old the oldest pending frames are at least.
@@ -61,7 +63,7 @@ class Gauges:
         contents, now_us = self._contents, self._clock.boottime_us()
         self._ages_s = {}
         for name, cursor in contents.cursors.items():
-            first = cursor.delivered_through(contents.last_seq) + 1
+            first = cursor.sent_through(contents.last_seq) + 1
             if cursor.pending and first <= contents.last_seq:
                 for head in await heads(database, first, SEQ_MAX, 1):
                     age_us = contents.boots.age_us(head.boot, head.boottime_us, now_us)

@@ -63,9 +63,13 @@ class Group:
         """How many there are."""
         return sum(len(pack.bodies) for pack in self.packs)
 
-    def bodies(self, first: int, last: int) -> Iterable[tuple[int, bytes]]:
-        """Frames by number within a range."""
+    def bodies(
+        self, first: int, last: int, frame_class: FrameClass | None = None
+    ) -> Iterable[tuple[int, bytes]]:
+        """Frames by number within a range, perhaps of one class only."""
         for pack in self.packs:
+            if frame_class not in (None, pack.frame_class):
+                continue
             for seq in range(max(first, pack.seq), min(last, pack.last_seq) + 1):
                 yield seq, pack.bodies[seq - pack.seq]
 

@@ -18,15 +18,14 @@ COLUMNS = "seq, n, boot, boottime_us, crc, delta, body"
 
 # The pack in which a number would be begins at or before it. Each part is in the order of its table
 # already, so SQLite merges them and reads no more than the limit asks for.
-_RANGE = (
-    " UNION ALL ".join(
-        f"SELECT '{table}' AS class, {COLUMNS} FROM {table} WHERE seq"
-        f" BETWEEN coalesce((SELECT max(seq) FROM {table} WHERE seq <= ?1), ?1) AND ?2"
-        " AND seq + n > ?1"
-        for table in CLASSES
-    )
-    + " ORDER BY seq LIMIT ?3"
-)
+_OF_CLASS = {
+    table: f"SELECT '{table}' AS class, {COLUMNS} FROM {table} WHERE seq"
+    f" BETWEEN coalesce((SELECT max(seq) FROM {table} WHERE seq <= ?1), ?1) AND ?2"
+    " AND seq + n > ?1"
+    for table in CLASSES
+}
+_FIRST = " ORDER BY seq LIMIT ?3"
+_RANGE = " UNION ALL ".join(_OF_CLASS.values()) + _FIRST
 _HEADS = (
     " UNION ALL ".join(
         f"SELECT seq, n, boot, boottime_us FROM {table} WHERE seq"
@@ -73,24 +72,32 @@ class ReadPack:
         return Delta() if self.delta_bytes is None else decode_delta(self.delta_bytes)
 
 
-async def read_packs(database: Database, first: int, last: int, limit: int) -> list[ReadPack]:
+async def read_packs(
+    database: Database, first: int, last: int, limit: int, frame_class: FrameClass | None = None
+) -> list[ReadPack]:
     """The first so many packs that have frames from ``first`` to ``last``, damaged ones included.
+
+    Args:
+        frame_class: only packs of this class.
 
     Raises:
         StoreError: they cannot be read.
     """
-    rows = await database.read(_RANGE, first, last, limit)
+    query = _RANGE if frame_class is None else _OF_CLASS[frame_class] + _FIRST
+    rows = await database.read(query, first, last, limit)
     return [pack_of(row) for row in checked(rows, (str, *PACK_HEAD, object, object, object))]
 
 
-async def sound_packs(database: Database, first: int, last: int, limit: int) -> list[ReadPack]:
+async def sound_packs(
+    database: Database, first: int, last: int, limit: int, frame_class: FrameClass | None = None
+) -> list[ReadPack]:
     """As :func:`read_packs`.
 
     Raises:
         StoreCorrupt: one of them is damaged.
         StoreError: they cannot be read.
     """
-    packs = await read_packs(database, first, last, limit)
+    packs = await read_packs(database, first, last, limit, frame_class)
     for pack in packs:
         if pack.damage:
             raise StoreCorrupt(f"{database.path}: pack {pack.head.seq}: {pack.damage}")

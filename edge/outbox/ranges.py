@@ -16,6 +16,12 @@ class SeqRanges:
         self._firsts: list[int] = []
         self._lasts: list[int] = []
 
+    def copy(self) -> "SeqRanges":
+        """The same set, to be changed on its own."""
+        copied = SeqRanges()
+        copied._firsts, copied._lasts = self._firsts.copy(), self._lasts.copy()
+        return copied
+
     def add(self, first: int, last: int) -> None:
         """Add ``first`` to ``last`` inclusive; an empty range adds nothing."""
         if first > last:

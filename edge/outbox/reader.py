@@ -9,6 +9,7 @@ from edge.outbox.errors import StoreCorrupt, StoreError
 from edge.outbox.packs import ReadPack, heads, sizes, sound_packs
 from edge.outbox.ranges import runs
 from edge.outbox.writer import Writer
+from protocol.records.sensor_frame import FrameClass
 
 Bodies = list[tuple[int, bytes]]
 """Frames as they are stored, by number."""
@@ -16,6 +17,7 @@ Bodies = list[tuple[int, bytes]]
 _READ_PACKS = 256
 _PAGE_PACKS = 256
 _READ_BYTES = 1_000_000
+_CLASS_PACKS = 16
 
 
 class Reader:
@@ -52,6 +54,26 @@ class Reader:
             found += self._writer.ring.bodies(in_memory, last)[: limit - len(found)]
             if len(found) >= limit:
                 break
+        cursor.hand_out(runs([seq for seq, _ in found]))
+        return found
+
+    async def pending_of(self, upstream: str, frame_class: FrameClass, limit: int) -> Bodies:
+        """What the upstream has not been sent of one class, oldest first, live or not.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        cursor = self._contents.cursors[upstream]
+        found: Bodies = []
+        for first, last in list(cursor.has.gaps(1, self._writer.last_seq)):
+            begin = first
+            while begin <= min(last, self._contents.last_seq) and len(found) < limit:
+                packs = await sound_packs(self._database, begin, last, _CLASS_PACKS, frame_class)
+                found += (item for pack in packs for item in _part(pack, begin, last))
+                begin = packs[-1].head.last_seq + 1 if len(packs) == _CLASS_PACKS else last + 1
+            in_memory = max(first, self._contents.last_seq + 1)
+            found += self._writer.ring.bodies(in_memory, last, frame_class)
+        found = found[:limit]
         cursor.hand_out(runs([seq for seq, _ in found]))
         return found
 

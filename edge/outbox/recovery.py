@@ -79,9 +79,7 @@ async def begin_anew(
     contents.insertions += 1
     for cursor in contents.cursors.values():
         # Until they are brought over they are not there.
-        cursor.acknowledged.add(1, last)
-        gaps = cursor.acknowledged.gaps(last + 1, newest_seq)
-        cursor.pending = sum(end - begin + 1 for begin, end in gaps)
+        cursor.begin_anew(last, newest_seq)
     await contents.snapshot(
         database,
         also=[(_SAVE, [(json.dumps(progress),)])],

@@ -98,13 +98,13 @@ class Remover:
         """
         for name, limits in (self.settings.upstreams or {}).items():
             cursor = self.contents.cursors[name]
-            if limits.max_pending is None or cursor.pending <= limits.max_pending:
+            if limits.max_pending is None or cursor.pending - cursor.held <= limits.max_pending:
                 self._behind.discard(name)
                 continue
             released = 0
-            first = cursor.delivered_through(self.contents.last_seq) + 1
+            first = cursor.sent_through(self.contents.last_seq) + 1
             for head in await heads(self.database, first, SEQ_MAX, _PASSED_OVER_PACKS):
-                if cursor.pending <= limits.max_pending:
+                if cursor.pending - cursor.held <= limits.max_pending:
                     break
                 released += cursor.acknowledge(max(first, head.seq), head.last_seq)
             self.metrics.outbox_released_frames.labels(name).inc(released)

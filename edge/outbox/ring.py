@@ -120,13 +120,15 @@ class Ring:
         self._waiting_bytes -= size_bytes
         return appends
 
-    def bodies(self, first: int, last: int) -> list[tuple[int, bytes]]:
-        """Numbered frames within a range."""
+    def bodies(
+        self, first: int, last: int, frame_class: FrameClass | None = None
+    ) -> list[tuple[int, bytes]]:
+        """Numbered frames within a range, perhaps of one class only."""
         return [
             item
             for group in self.groups
             if group.first_seq <= last and group.last_seq >= first
-            for item in group.bodies(first, last)
+            for item in group.bodies(first, last, frame_class)
         ]
 
     def settle(self, cursors: Mapping[str, Cursor]) -> None:

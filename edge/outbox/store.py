@@ -35,7 +35,7 @@ from edge.outbox.ranges import runs
 from edge.outbox.reader import Bodies, Reader
 from edge.outbox.writer import Writer
 from protocol.lora.events import DropReason
-from protocol.records.sensor_frame import FrameId, SensorFrame, SensorFrameError
+from protocol.records.sensor_frame import FrameClass, FrameId, SensorFrame, SensorFrameError
 from protocol.records.sensor_frame_codec import decode_content
 
 logger = logging.getLogger(__name__)
@@ -151,15 +151,20 @@ class Outbox:
         cursor = self._contents.cursors[upstream]
         cursor.connected(self._writer.last_seq + 1, live_first=live_first)
 
-    async def pending(self, upstream: str, *, limit: int) -> list[SensorFrame]:
+    async def pending(
+        self, upstream: str, *, limit: int, frame_class: FrameClass | None = None
+    ) -> list[SensorFrame]:
         """Read what the upstream gets next, of one lane, oldest first; none if it has everything.
 
         Frames stay pending until they are acknowledged.
 
+        Args:
+            frame_class: only frames of this class, oldest first.
+
         Raises:
             StoreError: the store cannot be read now.
         """
-        bodies = await self.pending_bodies(upstream, limit=limit)
+        bodies = await self.pending_bodies(upstream, limit=limit, frame_class=frame_class)
         frames = self._decode(bodies)
         for seq in {seq for seq, _ in bodies} - frames.keys():
             # Nothing behind it would be sent if it were waited for.
@@ -168,8 +173,12 @@ class Outbox:
                 cursor.acknowledge(seq, seq)
         return list(frames.values())
 
-    async def pending_bodies(self, upstream: str, *, limit: int) -> Bodies:
+    async def pending_bodies(
+        self, upstream: str, *, limit: int, frame_class: FrameClass | None = None
+    ) -> Bodies:
         """As :meth:`pending`, as they are stored."""
+        if frame_class is not None:
+            return await self._do(lambda: self._reader.pending_of(upstream, frame_class, limit))
         return await self._do(lambda: self._reader.pending(upstream, limit))
 
     async def acknowledge(self, upstream: str, frame_ids: Iterable[FrameId]) -> None:
@@ -189,6 +198,28 @@ class Outbox:
         for first, last in runs(seqs):
             cursor.acknowledge(first, last)
         self._writer.acknowledged()
+
+    def hold(self, upstream: str, frame_ids: Iterable[FrameId]) -> None:
+        """The upstream has these, but may lose them: do not send them again for now, but keep them.
+
+        To the disk they are pending: after a restart they are sent again.
+
+        Raises:
+            StoreClosed: the outbox was stopped.
+        """
+        self._errands.check_open()
+        cursor, now_us = self._contents.cursors[upstream], self._clock.boottime_us()
+        for first, last in runs(self._own(frame_ids)):
+            cursor.hold(first, last, now_us)
+
+    def settle_held(self, upstream: str, before_us: int) -> None:
+        """What was held by then is acknowledged for good."""
+        if self._contents.cursors[upstream].settle(before_us):
+            self._writer.acknowledged()
+
+    def forget_held(self, upstream: str) -> int:
+        """The upstream has lost what was held: it is sent again; returns how many frames."""
+        return self._contents.cursors[upstream].forget_held()
 
     async def bury(self, upstream: str, reasons: Mapping[FrameId, str]) -> None:
         """The upstream will never take these: set them aside, with the reason, for a person.
@@ -267,7 +298,7 @@ class Outbox:
             StoreClosed: the outbox was stopped.
         """
         cursor, writer = self._contents.cursors[upstream], self._writer
-        await self._until(lambda: cursor.delivered_through(writer.last_seq) < writer.last_seq)
+        await self._until(lambda: cursor.sent_through(writer.last_seq) < writer.last_seq)
 
     async def frames(
         self,
