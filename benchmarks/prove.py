@@ -58,6 +58,11 @@ STEPS = (
         _PYTEST,
     ),
     Step(
+        "outages of 10 minutes at 50 frames/s, network server of Basics Station",
+        "SCALE=200 pytest -q tests/e2e/test_basics_station.py --timeout 7200",
+        _PYTEST,
+    ),
+    Step(
         "power cuts by write log, 1,000 of each model",
         "SCALE=20 pytest -q tests/powercut/test_power_cuts.py --timeout 7200",
         _PYTEST,

@@ -25,6 +25,8 @@ _PORTS = {
     "mqtts": 8883,
     "http": 80,
     "https": 443,
+    "ws": 80,
+    "wss": 443,
     "nats": 4222,
     "tls": 4222,
     "udp": 1700,

@@ -6,10 +6,14 @@ from typing import cast
 from edge.upstreams.base import UpstreamFactory
 
 UPSTREAMS: dict[str, str] = {
+    "basics-station": "edge.upstreams.basics_station:BasicsStationUpstream",
     "file": "edge.upstreams.file:FileUpstream",
     "mqtt": "edge.upstreams.mqtt:MqttUpstream",
     "semtech-udp": "edge.upstreams.semtech_udp:SemtechUdpUpstream",
 }
+
+EXTRAS = {"basics-station": "web"}
+"""Of the distribution, where it is not called as the kind is."""
 
 
 def upstream_factory(kind: str) -> UpstreamFactory:

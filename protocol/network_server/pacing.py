@@ -24,11 +24,14 @@ class Pacing:
     def __init__(self, gap_us: int = GAP_US) -> None:
         self._gap_us = gap_us
         self._ready_us: dict[bytes, int] = {}
+        self._forget_at = _REMEMBERED
 
     def delivered(self, device: bytes, now_us: int) -> None:
         """The server has a frame of it, since now at the latest."""
-        if len(self._ready_us) >= _REMEMBERED:
+        if len(self._ready_us) >= self._forget_at:
             self._ready_us = {key: at for key, at in self._ready_us.items() if at > now_us}
+            # Not again for each of very many devices: that would cost more than sending.
+            self._forget_at = max(_REMEMBERED, 2 * len(self._ready_us))
         self._ready_us[device] = now_us + self._gap_us
 
     def ready_us(self, device: bytes) -> int:
