@@ -47,7 +47,7 @@ class Wire(TcpTransport):
     """
 
     def __init__(self, *, secure: bool) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.sent_bytes = 0
         self.unheard_bytes = 0
         self.greeting = b""
@@ -59,7 +59,7 @@ class Wire(TcpTransport):
 
     async def connect(self, uri: ParseResult, buffer_size: int, connect_timeout: int) -> None:
         """Open the connection, and have the kernel notice when the other end is gone."""
-        await super().connect(uri, buffer_size, connect_timeout)  # type: ignore[no-untyped-call]
+        await super().connect(uri, buffer_size, connect_timeout)
         tune(self._extra("socket"))
 
     async def connect_tls(
