@@ -105,7 +105,7 @@ class NatsConnection:
         except UpstreamError as error:
             raise type(error)(f"{url}: {error}") from None
         except Exception as error:  # what nats-py makes of bytes that are no NATS is not documented
-            raise _connect_error(url, error) from None
+            raise self._connect_error(error) from None
 
     async def _connect(self) -> None:
         login = self._server.login
@@ -202,7 +202,8 @@ class NatsConnection:
         if refusal is None:
             logger.debug("the server says: %s", error)
         elif refusal[1].lower() == "subscription":
-            text = f"may not subscribe to {refusal[2]}, where answers would come: see inbox_prefix"
+            place = f"{self._server.inbox_prefix}.>"
+            text = f"the account may not subscribe to {place}, where answers come: see inbox_prefix"
             self._fail(PermanentUpstreamError(text))
         else:
             self._forbid(refusal[2])
@@ -221,6 +222,25 @@ class NatsConnection:
         else:
             self._fail(_server_error(str(error)))
 
+    def _connect_error(self, error: Exception) -> UpstreamError:
+        url = self._server.url
+        match error:
+            case ssl.SSLCertVerificationError():
+                text = f"{url}: {error.verify_message}"
+                if error.verify_code == _CERTIFICATE_NOT_YET_VALID:
+                    return TransientUpstreamError(f"{text}; perhaps our clock has not been set yet")
+                return PermanentUpstreamError(text)
+            case ssl.SSLError() if _OUR_CERTIFICATE.search(error.reason or ""):
+                return PermanentUpstreamError(f"{url}: it refuses our certificate ({error.reason})")
+            case OSError() if self._wire.is_secret:
+                # Its alert is destroyed by the reset if it has not read what we sent meanwhile.
+                text = f"{url}: {error}; perhaps the server does not accept our certificate"
+                return TransientUpstreamError(text)
+            case OSError():
+                return TransientUpstreamError(f"{url}: {error}")
+        said = _server_error(str(error) or repr(error))
+        return type(said)(f"{url}: {said}")
+
     def _fail(self, error: UpstreamError) -> None:
         if self._fault is None:
             self._fault = error
@@ -238,18 +258,3 @@ def _end(future: asyncio.Future[Answer], error: UpstreamError) -> None:
 def _server_error(text: str) -> UpstreamError:
     kind = PermanentUpstreamError if _PERMANENT.search(text) else TransientUpstreamError
     return kind(text.removeprefix("nats: ").strip("'"))
-
-
-def _connect_error(url: str, error: Exception) -> UpstreamError:
-    match error:
-        case ssl.SSLCertVerificationError():
-            text = f"{url}: {error.verify_message}"
-            if error.verify_code == _CERTIFICATE_NOT_YET_VALID:
-                return TransientUpstreamError(f"{text}; perhaps our clock has not been set yet")
-            return PermanentUpstreamError(text)
-        case ssl.SSLError() if _OUR_CERTIFICATE.search(error.reason or ""):
-            return PermanentUpstreamError(f"{url}: it refuses our certificate ({error.reason})")
-        case OSError():
-            return TransientUpstreamError(f"{url}: {error}")
-    said = _server_error(str(error) or repr(error))
-    return type(said)(f"{url}: {said}")

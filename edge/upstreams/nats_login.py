@@ -94,7 +94,7 @@ def _private_key(seed: str) -> Ed25519PrivateKey:
     """Two bytes that say "seed" and "user", 32 bytes of the key, and the CRC."""
     try:
         raw = base64.b32decode(seed + "=" * (-len(seed) % 8))
-    except binascii.Error:
+    except ValueError:  # binascii.Error, or text that is not even ASCII
         raw = b""
     first, second = _SEED | (_USER >> 5), (_USER & 31) << 3
     if len(raw) != _SEED_LENGTH + 4 or raw[:2] != bytes((first, second)):

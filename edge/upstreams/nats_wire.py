@@ -4,6 +4,7 @@ The transport is where we keep what nats-py leaves open: sockets that notice a h
 password over a line that was to be secret, a bound for what a server may send, a count of bytes.
 """
 
+import asyncio
 import ssl
 import sys
 from collections.abc import Iterator
@@ -33,8 +34,18 @@ with _hidden("aiohttp"):
     from nats.aio.client import Client
     from nats.aio.transport import TcpTransport
 
+_ALERT_MARGIN_S = 0.05
 MAX_UNHEARD_BYTES = 4_000_000
 """So much may come without one answer in it; nats-py would gather it without end."""
+
+
+class _SecretProtocol(asyncio.StreamReaderProtocol):
+    """Over TLS a connection is not open in one direction only; asyncio warns of who says so."""
+
+    def eof_received(self) -> bool:
+        """Let the transport close itself."""
+        super().eof_received()
+        return False
 
 
 class Wire(TcpTransport):
@@ -44,6 +55,7 @@ class Wire(TcpTransport):
         sent_bytes: what was handed to the socket so far.
         unheard_bytes: what came since somebody set this to 0.
         greeting: the server's INFO line.
+        is_secret: TLS is spoken.
     """
 
     def __init__(self, *, secure: bool) -> None:
@@ -51,6 +63,7 @@ class Wire(TcpTransport):
         self.sent_bytes = 0
         self.unheard_bytes = 0
         self.greeting = b""
+        self.is_secret = False
         self._plain_allowed = not secure
 
     def __bool__(self) -> bool:
@@ -76,8 +89,38 @@ class Wire(TcpTransport):
         """
         if self._plain_allowed:
             raise PermanentUpstreamError("the server demands TLS: write tls:// in url")
-        await super().connect_tls(uri, ssl_context, buffer_size, connect_timeout)
+        assert self._io_writer is not None
+        host = uri if isinstance(uri, str) else uri.hostname
+        loop = asyncio.get_running_loop()
+        started_at = loop.time()
+        # A reader of its own: what came in the clear before must not be taken for secret.
+        reader = asyncio.StreamReader(buffer_size)
+        protocol = _SecretProtocol(reader)
+        transport = await loop.start_tls(
+            self._io_writer.transport,
+            protocol,
+            ssl_context,
+            server_hostname=host,
+            ssl_handshake_timeout=connect_timeout,
+        )
+        if transport is None:
+            raise ConnectionResetError("closed in the TLS handshake")
+        reader.set_transport(transport)
+        self._io_reader = reader
+        self._io_writer = asyncio.StreamWriter(transport, protocol, reader, loop)
         self._plain_allowed = True
+        self.is_secret = True
+        await self._hear_alert(loop.time() - started_at + _ALERT_MARGIN_S)
+
+    async def _hear_alert(self, round_trip_s: float) -> None:
+        """Wait for what the server says about our certificate; with TLS 1.3 that comes afterwards.
+
+        It hangs up then, and if it had more of us unread, the reset would destroy its alert.
+        """
+        assert self._io_reader is not None
+        await asyncio.sleep(round_trip_s)
+        if (error := self._io_reader.exception()) is not None:
+            raise error
 
     def write(self, payload: bytes) -> None:
         """Send.
