@@ -8,6 +8,7 @@ missing=""
 check() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || missing="$missing $2"; }
 check mosquitto mosquitto
 check mosquitto_sub mosquitto-clients
+check nats-server nats-server
 check prometheus prometheus
 check promtool prometheus
 check systemd-analyze systemd

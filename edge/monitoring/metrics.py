@@ -213,6 +213,11 @@ class Metrics:
         self.upstream_frames_rejected = self._counter(
             "upstream_frames_rejected", "Frames that the upstream refused.", upstream
         )
+        self.upstream_frames_duplicate = self._counter(
+            "upstream_frames_duplicate",
+            "Acknowledged frames that the upstream said it had already.",
+            upstream,
+        )
         self.upstream_errors = self._counter(
             "upstream_errors", "Failed sends and connections.", ("upstream", "kind")
         )
@@ -322,6 +327,7 @@ class Metrics:
         self.upstream_connected.labels(upstream)
         self.upstream_frames_acknowledged.labels(upstream)
         self.upstream_frames_rejected.labels(upstream)
+        self.upstream_frames_duplicate.labels(upstream)
         self.upstream_acknowledge_seconds.labels(upstream)
         self.upstream_parked.labels(upstream)
         self.upstream_frames_filtered.labels(upstream)

@@ -9,6 +9,7 @@ UPSTREAMS: dict[str, str] = {
     "basics-station": "edge.upstreams.basics_station:BasicsStationUpstream",
     "file": "edge.upstreams.file:FileUpstream",
     "mqtt": "edge.upstreams.mqtt:MqttUpstream",
+    "nats": "edge.upstreams.nats:NatsUpstream",
     "semtech-udp": "edge.upstreams.semtech_udp:SemtechUdpUpstream",
 }
 
