@@ -40,6 +40,7 @@ COMMANDS = {
     "doctor": Command("edge.cli.doctor", "check this gateway, with a fix for each finding"),
     "frames": Command("edge.cli.frames", "list, show, count, export or follow stored frames"),
     "status": Command("edge.cli.status", "show how the running gateway does"),
+    "collector": Command("edge.cli.collector", "receive frames of http upstreams into a database"),
     "simulate": Command(
         "edge.cli.simulate", "run the simulator, without a gateway", words_as_they_are=True
     ),

@@ -15,7 +15,7 @@ from edge.config.fields import key_of
 from edge.config.keys import add_keys
 from edge.config.model import Config, GatewayConfig, UpstreamConfig
 from edge.config.reader import BAD, Bad, Reader
-from edge.upstreams.registry import UPSTREAMS, upstream_factory
+from edge.upstreams.registry import EXTRAS, UPSTREAMS, upstream_factory
 
 _NO_GATEWAY = GatewayConfig(region="")
 
@@ -91,6 +91,6 @@ def _options_class(reader: Reader, kind: object, path: KeyPath) -> type[Any] | N
     try:
         return upstream_factory(kind).Options
     except ImportError as error:
-        hint = f"pip install 'lora-edge-gateway[{kind}]'"
+        hint = f"pip install 'lora-edge-gateway[{EXTRAS.get(kind, kind)}]'"
         reader.findings.fault((*path, "kind"), f"{kind} needs a package: {error}", hint)
         return None

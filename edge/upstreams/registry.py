@@ -7,8 +7,12 @@ from edge.upstreams.base import UpstreamFactory
 
 UPSTREAMS: dict[str, str] = {
     "file": "edge.upstreams.file:FileUpstream",
+    "http": "edge.upstreams.http_post:HttpUpstream",
     "mqtt": "edge.upstreams.mqtt:MqttUpstream",
 }
+
+EXTRAS = {"http": "web"}
+"""Of the distribution, where it is not called as the kind is."""
 
 
 def upstream_factory(kind: str) -> UpstreamFactory:
