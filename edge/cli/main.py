@@ -41,6 +41,7 @@ COMMANDS = {
     "frames": Command("edge.cli.frames", "list, show, count, export or follow stored frames"),
     "status": Command("edge.cli.status", "show how the running gateway does"),
     "upstreams": Command("edge.cli.upstreams", "list, pause or resume upstreams"),
+    "collector": Command("edge.cli.collector", "receive frames of http upstreams into a database"),
     "simulate": Command(
         "edge.cli.simulate", "run the simulator, without a gateway", words_as_they_are=True
     ),

@@ -8,12 +8,13 @@ from edge.upstreams.base import UpstreamFactory
 UPSTREAMS: dict[str, str] = {
     "basics-station": "edge.upstreams.basics_station:BasicsStationUpstream",
     "file": "edge.upstreams.file:FileUpstream",
+    "http": "edge.upstreams.http_post:HttpUpstream",
     "mqtt": "edge.upstreams.mqtt:MqttUpstream",
     "nats": "edge.upstreams.nats:NatsUpstream",
     "semtech-udp": "edge.upstreams.semtech_udp:SemtechUdpUpstream",
 }
 
-EXTRAS = {"basics-station": "web"}
+EXTRAS = {"basics-station": "web", "http": "web"}
 """Of the distribution, where it is not called as the kind is."""
 
 

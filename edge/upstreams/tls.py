@@ -14,3 +14,18 @@ def tls_context(ca_file: str = "", cert_file: str = "", key_file: str = "") -> s
     if cert_file:
         context.load_cert_chain(cert_file, key_file or None)
     return context
+
+
+def server_tls_context(cert_file: str, key_file: str, client_ca_file: str = "") -> ssl.SSLContext:
+    """For a server with this certificate; with ``client_ca_file``, for clients that it signed.
+
+    Raises:
+        OSError: a file cannot be read, or is none of its kind.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(cert_file, key_file or None)
+    if client_ca_file:
+        context.load_verify_locations(client_ca_file)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
