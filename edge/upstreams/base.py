@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 from edge.clock import Clock
 from edge.downlink.gate import DownlinkGate
@@ -66,7 +66,8 @@ class PermanentUpstreamError(UpstreamError):
 class Upstream(Protocol):
     """One destination. Entering connects; both raise :class:`UpstreamError`.
 
-    One that was left may be entered again.
+    One that was left may be entered again. Each time it reads its files anew: the forwarder leaves
+    and enters it when one that an option ``..._file`` names has changed.
     """
 
     async def __aenter__(self) -> Self: ...
@@ -95,6 +96,29 @@ class Upstream(Protocol):
         Raises:
             UpstreamError: the connection is gone.
         """
+        ...
+
+
+@runtime_checkable
+class KnowsSession(Protocol):
+    """An upstream that can tell whether the receiver still had our session when it was entered.
+
+    For ``hold_after_ack``. One that cannot tell is taken to have lost it with each connection.
+    """
+
+    @property
+    def session_lost(self) -> bool:
+        """After entering: whether what was acknowledged before may be gone there."""
+        ...
+
+
+@runtime_checkable
+class ShowsPeerCertificate(Protocol):
+    """An upstream that shows the certificate of its receiver, for the metric of its end."""
+
+    @property
+    def peer_certificate(self) -> bytes | None:
+        """DER, while entered; None without TLS."""
         ...
 
 

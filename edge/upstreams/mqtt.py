@@ -8,9 +8,7 @@ see the operator's guide for the broker settings that make it so.
 import asyncio
 import json
 import logging
-import ssl
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
 from urllib.parse import urlsplit
@@ -27,8 +25,9 @@ from edge.upstreams.base import (
     UpstreamContext,
     UpstreamError,
 )
+from edge.upstreams.credentials import Credentials
 from edge.upstreams.mqtt_connection import Broker, MqttConnection, code_error, written_by
-from edge.upstreams.tls import tls_context
+from edge.upstreams.urls import TOPIC, url_notation
 from protocol.records.sensor_frame import FrameId, SensorFrame
 from protocol.records.sensor_frame_codec import encode
 from protocol.records.sensor_frame_json import to_json_object
@@ -53,6 +52,7 @@ class MqttOptions:
     url: str = field(
         metadata={
             "help": "mqtt://host:1883 or mqtts://host:8883",
+            "notation": url_notation("mqtt", "mqtts"),
             "example": "mqtts://broker.example:8883",
         }
     )
@@ -64,7 +64,8 @@ class MqttOptions:
     cert_file: str = field(default="", metadata={"help": "our certificate, for mutual TLS"})
     key_file: str = field(default="", metadata={"help": "key of our certificate"})
     topic: str = field(
-        default="lora-edge", metadata={"help": "first level of all topics", "example": "city"}
+        default="lora-edge",
+        metadata={"help": "first levels of all topics", "example": "city", "notation": TOPIC},
     )
     format: str = field(
         default="json",
@@ -278,34 +279,19 @@ class MqttUpstream:
     def _broker(self) -> Broker:
         """Read the files; in a thread, because they may be on a slow card."""
         url = urlsplit(self._options.url)
+        credentials = Credentials.of(self._options)
         secure = url.scheme == "mqtts"
         return Broker(
             host=url.hostname or "",
             port=url.port or (8883 if secure else 1883),
             client_id=f"{self._context.gateway.hex()}-{self._context.name}",
             username=self._options.username or None,
-            password=_read_secret(self._options.password_file),
-            tls=self._tls() if secure else None,
+            password=credentials.password(),
+            tls=credentials.tls() if secure else None,
             will_topic=f"{self._prefix}/state",
             will_payload=b"offline",
             writer=self._writer,
         )
-
-    def _tls(self) -> ssl.SSLContext:
-        options = self._options
-        try:
-            return tls_context(options.ca_file, options.cert_file, options.key_file)
-        except OSError as error:
-            raise PermanentUpstreamError(f"certificates: {error}") from None
-
-
-def _read_secret(path: str) -> str | None:
-    if not path:
-        return None
-    try:
-        return Path(path).read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise PermanentUpstreamError(f"password file: {error}") from None
 
 
 def _properties(frame: SensorFrame) -> Properties:

@@ -21,11 +21,10 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge.upstreams.base import PermanentUpstreamError, TransientUpstreamError, UpstreamError
+from edge.upstreams.sockets import CONNECT_DEADLINE_S, tune
 
-CONNECT_TIMEOUT_S = 10.0
 KEEPALIVE_S = 30
 SESSION_EXPIRY_S = 24 * 3600
-TCP_USER_TIMEOUT_MS = 20_000  # a half-open link is given up after this long without a TCP ack
 _MISC_INTERVAL_S = 1.0
 
 # MQTT 5.0, section 2.4: reason codes that trying again at once cannot mend
@@ -98,7 +97,7 @@ class MqttConnection:
             protocol=paho.MQTTv5,
             reconnect_on_failure=False,
         )
-        client.connect_timeout = CONNECT_TIMEOUT_S
+        client.connect_timeout = CONNECT_DEADLINE_S
         # Zero means no limit of paho's own: our batches are the window.
         client.max_inflight_messages_set(0)
         if self._broker.username is not None:
@@ -150,12 +149,12 @@ class MqttConnection:
             ),
         )
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            async with asyncio.timeout(CONNECT_DEADLINE_S):
                 await asyncio.shield(self._connecting)
                 self._tune_socket()
                 await asyncio.shield(self._connected)
         except TimeoutError:
-            raise TransientUpstreamError(f"{where}: no answer in {CONNECT_TIMEOUT_S} s") from None
+            raise TransientUpstreamError(f"{where}: no answer in {CONNECT_DEADLINE_S} s") from None
         except ssl.SSLCertVerificationError as error:
             raise _certificate_error(where, error) from None
         except (OSError, ValueError) as error:
@@ -220,7 +219,7 @@ class MqttConnection:
     def _tune_socket(self) -> None:
         sock = self._client.socket()
         if isinstance(sock, socket.socket):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TCP_USER_TIMEOUT_MS)
+            tune(sock)
 
     def _on_connect(
         self, _client: paho.Client, _userdata: Any, _flags: Any, code: ReasonCode, properties: Any

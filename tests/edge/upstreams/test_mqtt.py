@@ -352,13 +352,12 @@ class TestRude:
     def _short(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The limits themselves, shortened: what is judged is that they exist."""
         monkeypatch.setattr(mqtt_module, "ACKNOWLEDGE_TIMEOUT_S", 0.3)
-        monkeypatch.setattr(mqtt_connection, "CONNECT_TIMEOUT_S", 0.5)
+        monkeypatch.setattr(mqtt_connection, "CONNECT_DEADLINE_S", 0.5)
 
     def test_limits(self) -> None:
         """As the contract has them."""
         assert mqtt_module._LATE == "no PUBACK within 15 s"
         assert IN_FLIGHT == 20
-        assert mqtt_connection.TCP_USER_TIMEOUT_MS == 20_000
 
     async def test_no_connack(self) -> None:
         async with rude() as server:
@@ -508,6 +507,6 @@ class TestRude:
         unhandled: list[object] = []
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(mqtt_module, "ACKNOWLEDGE_TIMEOUT_S", 0.05)
-            patch.setattr(mqtt_connection, "CONNECT_TIMEOUT_S", 0.05)
+            patch.setattr(mqtt_connection, "CONNECT_DEADLINE_S", 0.05)
             asyncio.run(meet())
         assert unhandled == []
