@@ -10,7 +10,6 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, IntEnum
-from functools import cache
 from types import MappingProxyType
 from typing import Any
 
@@ -86,11 +85,18 @@ def wire(number: int, kind: Kind, name: str, *, oneof: str | None = None) -> Any
     return dataclasses.field(default=default, metadata=metadata)
 
 
-@cache
 def specs(message: type[Any]) -> tuple[FieldSpec, ...]:
     """All fields of a message, lowest number first."""
-    found = [FieldSpec(field.name, *field.metadata[_KEY]) for field in dataclasses.fields(message)]
-    return tuple(sorted(found, key=lambda spec: spec.number))
+    known = _SPECS.get(message)
+    if known is None:
+        found = [
+            FieldSpec(field.name, *field.metadata[_KEY]) for field in dataclasses.fields(message)
+        ]
+        known = _SPECS[message] = tuple(sorted(found, key=lambda spec: spec.number))
+    return known
+
+
+_SPECS: dict[type[Any], tuple[FieldSpec, ...]] = {}  # made once for each class
 
 
 def is_enumeration(kind: Kind) -> bool:
