@@ -8,6 +8,7 @@ from edge.upstreams.base import UpstreamFactory
 UPSTREAMS: dict[str, str] = {
     "file": "edge.upstreams.file:FileUpstream",
     "mqtt": "edge.upstreams.mqtt:MqttUpstream",
+    "chirpstack-mqtt": "edge.upstreams.chirpstack_mqtt:ChirpstackMqttUpstream",
 }
 
 

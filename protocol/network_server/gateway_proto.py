@@ -287,3 +287,20 @@ class ConnState:
 
     state: Connection = wire(2, Connection, "state")
     gateway_id: str = wire(3, Scalar.STRING, "gateway_id")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecRequest:
+    """``GatewayCommandExecRequest``, topic ``command/exec``; what it would run is not read."""
+
+    gateway_id: str = wire(6, Scalar.STRING, "gateway_id")
+    exec_id: int = wire(7, Scalar.UINT32, "exec_id")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecResponse:
+    """``GatewayCommandExecResponse``, topic ``event/exec``."""
+
+    error: str = wire(5, Scalar.STRING, "error")
+    gateway_id: str = wire(6, Scalar.STRING, "gateway_id")
+    exec_id: int = wire(7, Scalar.UINT32, "exec_id")
