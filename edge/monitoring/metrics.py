@@ -232,6 +232,11 @@ class Metrics:
         self.upstream_parked = self._gauge(
             "upstream_parked", "1 while a permanent fault keeps the upstream parked.", upstream
         )
+        self.network_server_frames_passed_over = self._counter(
+            "network_server_frames_passed_over",
+            "Frames that are not for this network server, by reason.",
+            ("upstream", "reason"),
+        )
 
     def _process_metrics(self, version: str) -> None:
         self.clock_synchronised = self._gauge(

@@ -26,6 +26,10 @@ class Destination(ABC):
     def connection(self) -> Upstream:
         """Make an upstream, not yet entered."""
 
+    def frames(self, first: int, count: int) -> list[SensorFrame]:
+        """Frames of this kind's sort with consecutive numbers, each of another device."""
+        return frames(first, count)
+
     @abstractmethod
     async def arrived(self, at_least: int) -> list[str]:
         """Ids of all frames that arrived, repeats included, once there are so many.
@@ -54,14 +58,14 @@ class UpstreamConformance:
 
     async def test_what_is_acknowledged_has_arrived(self, destination: Destination) -> None:
         """All of it, readable, in the order of its numbers."""
-        batch = frames(1, 20)
+        batch = destination.frames(1, 20)
         async with destination.connection() as upstream:
             await deliver(upstream, batch)
             assert await destination.arrived(20) == ids(batch)
 
     async def test_repeats_are_taken(self, destination: Destination) -> None:
         """The receiver tells them by their id, which does not change."""
-        batch = frames(1, 3)
+        batch = destination.frames(1, 3)
         for _ in range(2):
             async with destination.connection() as upstream:
                 await deliver(upstream, batch)
@@ -72,12 +76,12 @@ class UpstreamConformance:
         upstream = destination.connection()
         for number in (1, 2):
             async with upstream:
-                await deliver(upstream, frames(number, 1))
-        assert await destination.arrived(2) == ids(frames(1, 2))
+                await deliver(upstream, destination.frames(number, 1))
+        assert await destination.arrived(2) == ids(destination.frames(1, 2))
 
     async def test_an_outage_is_transient_and_costs_nothing(self, destination: Destination) -> None:
         """What is not acknowledged is sent again by the next connection."""
-        kept, owed = frames(1, 2), frames(3, 2)
+        kept, owed = destination.frames(1, 2), destination.frames(3, 2)
         async with destination.connection() as upstream:
             await deliver(upstream, kept)
             async with destination.outage():
@@ -96,7 +100,7 @@ class UpstreamConformance:
         self, destination: Destination, steps: int
     ) -> None:
         """Its frames may have arrived; those that are sent afterwards have, and nothing is torn."""
-        first, second = frames(1, 10), frames(11, 10)
+        first, second = destination.frames(1, 10), destination.frames(11, 10)
         async with destination.connection() as upstream:
             sending = asyncio.ensure_future(upstream.send(first))
             for _ in range(steps):
@@ -124,18 +128,18 @@ class UpstreamConformance:
         connecting.cancel()
         await asyncio.wait([connecting])
         async with destination.connection() as upstream:
-            await upstream.send(frames(1, 1))
+            await upstream.send(destination.frames(1, 1))
             await upstream.tick()
-        assert await destination.arrived(1) == ids(frames(1, 1))
+        assert await destination.arrived(1) == ids(destination.frames(1, 1))
 
     async def test_tick_when_idle(self, destination: Destination) -> None:
         """As often as anyone likes; it is no frame."""
         async with destination.connection() as upstream:
             for _ in range(5):
                 await upstream.tick()
-            await upstream.send(frames(1, 1))
+            await upstream.send(destination.frames(1, 1))
             await upstream.tick()
-        assert await destination.arrived(1) == ids(frames(1, 1))
+        assert await destination.arrived(1) == ids(destination.frames(1, 1))
 
     async def test_it_leaves_the_event_loop_free(self, destination: Destination) -> None:
         """Look-ups, handshakes and disks block, so they are not the loop's business."""
@@ -143,6 +147,6 @@ class UpstreamConformance:
             upstream = destination.connection()
             async with asyncio.timeout(DEADLINE_S), upstream:
                 await upstream.tick()
-                await deliver(upstream, frames(1, 5))
+                await deliver(upstream, destination.frames(1, 5))
             assert guard is not None
-        assert await destination.arrived(5) == ids(frames(1, 5))
+        assert await destination.arrived(5) == ids(destination.frames(1, 5))
