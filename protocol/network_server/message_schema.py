@@ -10,7 +10,6 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, IntEnum
-from types import MappingProxyType
 from typing import Any
 
 _KEY = "protobuf"
@@ -25,7 +24,6 @@ class Scalar(Enum):
 
     UINT32 = "uint32"
     INT32 = "int32"
-    INT64 = "int64"
     BOOL = "bool"
     FLOAT = "float"
     DOUBLE = "double"
@@ -82,6 +80,8 @@ def wire(number: int, kind: Kind, name: str, *, oneof: str | None = None) -> Any
     """
     default = _default(kind)
     metadata = {_KEY: (number, _camel_case(name), kind, default, oneof)}
+    if isinstance(kind, MapOf):
+        return dataclasses.field(default_factory=dict, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -107,7 +107,6 @@ def is_enumeration(kind: Kind) -> bool:
 _NUMBERS: Mapping[Scalar, Any] = {
     Scalar.UINT32: 0,
     Scalar.INT32: 0,
-    Scalar.INT64: 0,
     Scalar.BOOL: False,
     Scalar.FLOAT: 0.0,
     Scalar.DOUBLE: 0.0,
@@ -120,7 +119,7 @@ def _default(kind: Kind) -> Any:
     if isinstance(kind, Scalar):
         return _NUMBERS.get(kind)
     if isinstance(kind, MapOf):
-        return MappingProxyType({})
+        return {}
     if isinstance(kind, Repeated):
         return ()
     return kind(0) if is_enumeration(kind) else None

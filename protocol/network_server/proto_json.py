@@ -40,7 +40,6 @@ _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _RANGES = {
     Scalar.UINT32: (0, 2**32 - 1),
     Scalar.INT32: (-(2**31), 2**31 - 1),
-    Scalar.INT64: (-(2**63), 2**63 - 1),
 }
 
 Message = TypeVar("Message")
@@ -95,8 +94,6 @@ def _to_value(kind: Kind, value: Any) -> Any:
             return _duration(value)
         case Scalar.TIMESTAMP:
             return _timestamp(value)
-        case Scalar.INT64:
-            return str(value)
         case Scalar.FLOAT | Scalar.DOUBLE if not math.isfinite(value):
             return next(name for name, one in _NOT_FINITE.items() if str(one) == str(value))
         case _:
@@ -111,10 +108,10 @@ def _duration(duration_ns: int) -> str:
 def _timestamp(time_ns: int) -> str:
     seconds, nanos = split_ns(Scalar.TIMESTAMP, time_ns)
     try:
-        when = _UNIX_EPOCH + timedelta(seconds=seconds)
+        when = (_UNIX_EPOCH + timedelta(seconds=seconds)).replace(tzinfo=None)
     except OverflowError:
         raise GatewayProtoError("a time outside the years 1 to 9999") from None
-    return f"{when:%Y-%m-%dT%H:%M:%S}{_fraction(nanos)}Z"
+    return f"{when.isoformat()}{_fraction(nanos)}Z"
 
 
 def _fraction(nanos: int) -> str:
@@ -195,7 +192,7 @@ def _from_scalar(kind: Scalar, value: object, name: str) -> Any:
             return _from_timestamp(value, name)
         case ((Scalar.FLOAT | Scalar.DOUBLE), (int() | float() | str())):
             return _from_float(kind, value, name)
-        case ((Scalar.UINT32 | Scalar.INT32 | Scalar.INT64), (int() | float() | str())):
+        case ((Scalar.UINT32 | Scalar.INT32), (int() | float() | str())):
             return _from_integer(kind, value, name)
     raise GatewayProtoError(f"{name} is no {kind.value}")
 
@@ -260,11 +257,11 @@ def _from_duration(value: str, name: str) -> int:
 
 def _from_timestamp(value: str, name: str) -> int:
     match = _TIMESTAMP.fullmatch(value)
-    try:
-        when = datetime.fromisoformat("".join((match[1], match[3])).upper()) if match else None
-        since = None if when is None else when - _UNIX_EPOCH
-    except (ValueError, OverflowError):
-        since = None
-    if match is None or since is None:
+    if match is None:
         raise GatewayProtoError(f"{name} is no time")
-    return (since // timedelta(seconds=1)) * _NS + int((match[2] or "").ljust(9, "0"))
+    try:
+        when = datetime.fromisoformat((match[1] + match[3]).upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise GatewayProtoError(f"{name} is no time") from None
+    seconds = (when - _UNIX_EPOCH) // timedelta(seconds=1)
+    return seconds * _NS + int((match[2] or "").ljust(9, "0"))

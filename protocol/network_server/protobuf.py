@@ -32,7 +32,6 @@ _ZERO_FLOATS = {Scalar.FLOAT: bytes(4), Scalar.DOUBLE: bytes(8)}
 _INTEGERS = {
     Scalar.UINT32: (0, 2**32 - 1),
     Scalar.INT32: (-(2**31), 2**31 - 1),
-    Scalar.INT64: (-(2**63), 2**63 - 1),
 }
 
 Message = TypeVar("Message")
@@ -160,7 +159,7 @@ def _decode_scalar(kind: Scalar, raw: Raw) -> Any:
         return raw != 0
     if kind is Scalar.UINT32:
         return raw & 0xFFFF_FFFF
-    return _signed(raw, 32 if kind is Scalar.INT32 else 64)
+    return _signed(raw, 32)
 
 
 def _decode_enumeration(kind: Any, raw: Raw) -> Any:
