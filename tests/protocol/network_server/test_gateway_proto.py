@@ -92,7 +92,7 @@ class TestByHand:
         assert parse(LoraModulation, bytes.fromhex("20 01")) == lora
         assert parse(LoraModulation, b'{"polarizationInversion":true}') == lora
         info = UplinkRxInfo(gps_time_ns=-1_500_000_000)
-        data = bytes.fromhex("22 16 08 ffffffffffffffffff01 10 80b6cb91feffffffff01")
+        data = bytes.fromhex("22 16 08 ffffffffffffffffff01 10 80b6ca91feffffffff01")
         assert protobuf.encode(info) == data
         assert parse(UplinkRxInfo, data) == info
 
