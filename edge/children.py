@@ -99,7 +99,8 @@ async def _forward(service: Service, upstream: UpstreamConfig) -> None:
         site=_site(service.config.gateway),
         downlinks=ClosedGate(service.clock.boottime_us),
     )
-    adapter = upstream_factory(upstream.kind)(upstream.options, context)
+    factory = upstream_factory(upstream.kind)
+    adapter = factory(upstream.options, context)
     await run_forwarder(
         name=upstream.name,
         make_upstream=lambda: adapter,
@@ -107,6 +108,7 @@ async def _forward(service: Service, upstream: UpstreamConfig) -> None:
         clock=service.clock,
         metrics=service.metrics,
         backoff=Backoff(random.random),
+        lane=factory.lane,
         failed=partial(service.status.note_fault, upstream.name),
     )
 

@@ -17,6 +17,7 @@ from edge.outbox.store import Outbox
 from edge.supervisor import Sleep, supervise
 from edge.upstreams.base import (
     Batch,
+    Lane,
     PermanentUpstreamError,
     SendResult,
     TransientUpstreamError,
@@ -44,6 +45,7 @@ async def run_forwarder(
     clock: Clock,
     metrics: Metrics,
     backoff: Backoff,
+    lane: Lane = Lane.DATA,
     failed: Callable[[str], None] = _ignore,
     sleep: Sleep = asyncio.sleep,
     wait_limit: WaitLimit = asyncio.timeout,
@@ -53,6 +55,7 @@ async def run_forwarder(
     Args:
         name: the upstream's configured name, under which the outbox knows it.
         make_upstream: gives the upstream for each connection; may give the same again.
+        lane: in which order it gets frames.
         failed: told each fault of the upstream, in words.
         sleep: waits so many seconds.
         wait_limit: ends its body with :class:`TimeoutError` after so many seconds.
@@ -63,6 +66,7 @@ async def run_forwarder(
         clock=clock,
         metrics=metrics,
         backoff=backoff,
+        lane=lane,
         failed=failed,
         wait_limit=wait_limit,
     )
@@ -94,6 +98,7 @@ class _Forwarder:
         clock: Clock,
         metrics: Metrics,
         backoff: Backoff,
+        lane: Lane,
         failed: Callable[[str], None],
         wait_limit: WaitLimit,
     ) -> None:
@@ -102,6 +107,7 @@ class _Forwarder:
         self._clock = clock
         self._metrics = metrics
         self._backoff = backoff
+        self._lane = lane
         self._failed = failed
         self._wait_limit = wait_limit
 
@@ -115,7 +121,7 @@ class _Forwarder:
             async with upstream:
                 connected.set(1)
                 logger.info("upstream connected name=%s", self._name)
-                self._outbox.connected(self._name)
+                self._outbox.connected(self._name, live_first=self._lane is Lane.DATA)
                 await self._forward(upstream)
         except UpstreamError as error:
             await self._acknowledge(error.acknowledged)
@@ -164,9 +170,11 @@ class _Forwarder:
         result = await upstream.send(batch)
         elapsed_s = (self._clock.boottime_us() - started_us) / 1e6
         self._metrics.upstream_acknowledge_seconds.labels(self._name).observe(elapsed_s)
+        self._metrics.upstream_sent_bytes.labels(self._name).inc(result.sent_bytes)
         await self._acknowledge(result.acknowledged)
+        await self._pass_over(result.passed_over)
         await self._reject(result)
-        if not result.acknowledged and not result.rejected:
+        if not (result.acknowledged or result.rejected or result.passed_over):
             # Without this a receiver that ignores us would be sent the same batch in a tight loop.
             raise TransientUpstreamError(f"none of {len(batch)} frames was acknowledged")
         self._backoff.reset()
@@ -181,6 +189,13 @@ class _Forwarder:
         if wall is not None:
             gauge = self._metrics.upstream_last_acknowledged_timestamp.labels(self._name)
             gauge.set(wall.unix_us / 1e6)
+
+    async def _pass_over(self, frame_ids: Iterable[FrameId]) -> None:
+        """Nothing of these goes to this upstream, so they are no longer pending for it."""
+        passed_over = list(frame_ids)
+        if passed_over:
+            await self._outbox.acknowledge(self._name, passed_over)
+            self._metrics.upstream_frames_passed_over.labels(self._name).inc(len(passed_over))
 
     async def _reject(self, result: SendResult) -> None:
         """Set aside what the receiver will never take, or nothing behind it would be sent."""

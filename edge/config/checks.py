@@ -6,11 +6,18 @@ from collections.abc import Iterable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from drivers.registry import options_check
 from edge.config.driver_options import driver_options
 from edge.config.faults import Findings, KeyPath, nearest
-from edge.config.model import ConcentratorConfig, Config, DeviceConfig, RadioConfig
+from edge.config.model import (
+    ConcentratorConfig,
+    Config,
+    DeviceConfig,
+    RadioConfig,
+    UpstreamConfig,
+)
 from edge.config.reader import Reader
 from protocol.lora.regions import Region, region
 from protocol.lorawan.device import DeviceMode
@@ -19,6 +26,7 @@ from protocol.records.decoders import UnknownDecoder, decoder
 from protocol.records.template import validate_template
 
 _CHANGING_PORT = re.compile(r"/dev/tty(USB|ACM)[0-9]+")
+_PLAIN_SCHEMES = ("mqtt", "http", "ws", "nats", "udp")
 _LORAWAN_OVERHEAD_BYTES = 13  # MHDR 1, FHDR 7 without options, FPort 1, MIC 4 (LoRaWAN 1.0.4, 4)
 
 
@@ -42,6 +50,9 @@ def check(config: Config, raw: dict[str, Any], reader: Reader) -> None:
     for device in config.devices:
         _check_decoder(device, usable, template_names, reader)
     _check_position(raw.get("gateway"), findings)
+    for upstream in config.upstreams:
+        _check_filters(upstream, config, reader)
+        _check_credentials(upstream, reader)
     _warn_of_missing_files(config, reader)
     if not raw.get("concentrator"):
         findings.warn((), "there is no [[concentrator]]: nothing will be heard")
@@ -174,6 +185,44 @@ def _check_decoder(
 def _check_position(gateway: object, findings: Findings) -> None:
     if isinstance(gateway, dict) and ("latitude" in gateway) != ("longitude" in gateway):
         findings.fault(("gateway",), "latitude and longitude belong together")
+
+
+def _check_filters(upstream: UpstreamConfig, config: Config, reader: Reader) -> None:
+    """A filter that lets nothing through would only be noticed when frames are missed."""
+    path = reader.path_of(upstream)
+    for key, index, fault in upstream.filters.faults():
+        reader.findings.fault((*path, key, index), fault)
+    devices = [device.name for device in config.devices]
+    radios = [
+        name
+        for concentrator in config.concentrators
+        for name in (
+            concentrator.name,
+            *(f"{concentrator.name}-{number}" for number in range(len(concentrator.radios))),
+        )
+    ]
+    for key, names, known in (
+        ("devices", upstream.devices, devices),
+        ("radios", upstream.radios, radios),
+    ):
+        for index, name in enumerate(names):
+            if name not in known:
+                fault = f"{name} is not configured"
+                reader.findings.fault((*path, key, index), fault, nearest(name, known))
+
+
+def _check_credentials(upstream: UpstreamConfig, reader: Reader) -> None:
+    """Certificates that are not used look like security."""
+    options = upstream.options
+    url = str(getattr(options, "url", ""))
+    path = reader.path_of(upstream)
+    if url and urlsplit(url).scheme in _PLAIN_SCHEMES:
+        for key in ("ca_file", "cert_file", "key_file"):
+            if getattr(options, key, ""):
+                scheme = f"{urlsplit(url).scheme}://"
+                reader.findings.warn((*path, key), f"is not used with {scheme}, which is in clear")
+    if getattr(options, "key_file", "") and not getattr(options, "cert_file", ""):
+        reader.findings.warn((*path, "key_file"), "is not used without cert_file")
 
 
 def _warn_of_missing_files(config: Config, reader: Reader) -> None:

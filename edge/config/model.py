@@ -23,12 +23,14 @@ from edge.config.fields import (
     NAME,
     REGION,
     SESSION_KEY,
+    SIZE,
     START,
     UNIQUE_ID,
     section,
     setting,
 )
 from edge.outbox.admission import MIN_BYTES, ClassLimits, OutboxSettings, UpstreamLimits
+from edge.upstreams.frame_filter import FilterKeys
 from edge.upstreams.registry import UPSTREAMS
 from protocol.lora.phy import BANDWIDTH_DIVISORS, CODING_RATES
 from protocol.lorawan.device import DeviceMode
@@ -337,7 +339,62 @@ class UpstreamConfig:
         minimum=1,
         example=1_000_000,
     )
+    dev_addr: tuple[str, ...] = setting(
+        "of data frames only those with these addresses: prefixes with their number of bits, or"
+        " netid:000013",
+        default=(),
+        example=("26011000/20",),
+    )
+    join_eui: tuple[str, ...] = setting(
+        "of join-requests only those with these EUIs: prefixes, or ranges as first-last",
+        default=(),
+        example=("70b3d57ed0000000/40",),
+    )
+    devices: tuple[str, ...] = setting(
+        "only frames of these devices", default=(), example=("flood-cam-le-01",)
+    )
+    radios: tuple[str, ...] = setting(
+        "only frames that one of these has heard: a concentrator, or one radio of it",
+        default=(),
+        example=("roof-0",),
+    )
+    f_ports: tuple[int, ...] = setting(
+        "of data frames only those with these FPorts; 0 = MAC commands, also without a port",
+        default=(),
+        example=(2, 10),
+    )
+    classes: tuple[FrameClass, ...] = setting(
+        "only frames of these classes", default=(), example=("alarm", "telemetry")
+    )
+    max_bytes_per_day: int | None = setting(
+        "what it may send in any 24 hours, for metered SIM cards; then frames wait, but not alarms."
+        " Also as 20MB",
+        default=None,
+        minimum=10_000,
+        example=20_000_000,
+        notation=SIZE,
+    )
+    hold_after_ack_s: float = setting(
+        "how long acknowledged frames are kept, to be sent again if the receiver turns out to have"
+        " lost its session; for brokers that acknowledge before they have written. 0s = off",
+        default=0.0,
+        notation=DURATION,
+        toml="hold_after_ack",
+        maximum=3600.0,
+    )
     options: Any = setting("", toml=None, default=None)
+
+    @property
+    def filters(self) -> FilterKeys:
+        """Which frames it is to get."""
+        return FilterKeys(
+            dev_addr=self.dev_addr,
+            join_eui=self.join_eui,
+            devices=self.devices,
+            radios=self.radios,
+            f_ports=self.f_ports,
+            classes=self.classes,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

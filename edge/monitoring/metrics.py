@@ -237,6 +237,55 @@ class Metrics:
             "Frames that are not for this network server, by reason.",
             ("upstream", "reason"),
         )
+        self.network_server_downlinks = self._counter(
+            "network_server_downlinks",
+            "Downlinks that this network server asked for, by what became of them.",
+            ("upstream", "outcome"),
+        )
+        self._upstream_policy_metrics()
+
+    def _upstream_policy_metrics(self) -> None:
+        upstream = ("upstream",)
+        self.upstream_frames_filtered = self._counter(
+            "upstream_frames_filtered", "Frames that its filters keep from this upstream.", upstream
+        )
+        self.upstream_frames_passed_over = self._counter(
+            "upstream_frames_passed_over",
+            "Frames that this kind of upstream does not carry, such as private ones.",
+            upstream,
+        )
+        self.upstream_frames_poison = self._counter(
+            "upstream_frames_poison",
+            "Frames set aside because the connection broke at them again and again.",
+            upstream,
+        )
+        self.upstream_suspect_frames = self._gauge(
+            "upstream_suspect_frames",
+            "Frames at which the connection broke while others got through; they are tried apart.",
+            upstream,
+        )
+        self.upstream_sent_bytes = self._counter(
+            "upstream_sent_bytes", "Bytes sent, without TCP, IP and TLS.", upstream
+        )
+        self.upstream_budget_bytes = self._gauge(
+            "upstream_budget_bytes",
+            "What may be sent now of max_bytes_per_day; below 0 the upstream waits, 0 = no budget.",
+            upstream,
+        )
+        self.upstream_budget_waiting = self._gauge(
+            "upstream_budget_waiting", "1 while frames wait for the byte budget.", upstream
+        )
+        self.upstream_held_frames = self._gauge(
+            "upstream_held_frames", "Acknowledged frames that hold_after_ack keeps.", upstream
+        )
+        self.upstream_paused = self._gauge(
+            "upstream_paused", "1 while a person has paused the upstream.", upstream
+        )
+        self.upstream_certificate_expiry_timestamp = self._gauge(
+            "upstream_certificate_expiry_timestamp_seconds",
+            "When the first of our, the CA's and the receiver's certificate ends; 0 = none known.",
+            upstream,
+        )
 
     def _process_metrics(self, version: str) -> None:
         self.clock_synchronised = self._gauge(
@@ -269,6 +318,16 @@ class Metrics:
         self.upstream_frames_rejected.labels(upstream)
         self.upstream_acknowledge_seconds.labels(upstream)
         self.upstream_parked.labels(upstream)
+        self.upstream_frames_filtered.labels(upstream)
+        self.upstream_frames_passed_over.labels(upstream)
+        self.upstream_frames_poison.labels(upstream)
+        self.upstream_suspect_frames.labels(upstream)
+        self.upstream_sent_bytes.labels(upstream)
+        self.upstream_budget_bytes.labels(upstream)
+        self.upstream_budget_waiting.labels(upstream)
+        self.upstream_held_frames.labels(upstream)
+        self.upstream_paused.labels(upstream)
+        self.upstream_certificate_expiry_timestamp.labels(upstream)
         for kind in ("transient", "permanent"):
             self.upstream_errors.labels(upstream, kind)
 

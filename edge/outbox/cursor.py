@@ -11,9 +11,10 @@ MAX_RANGES = 64
 class Cursor:
     """What one upstream has acknowledged, and how many frames it has not.
 
-    Frames that were appended after the upstream connected are *live* and go first; the rest is
-    *backlog*. Both go oldest first. Every outage leaves a range of backlog behind; when there are
-    too many such ranges, everything goes oldest first until they have closed.
+    Frames that were appended after the upstream connected are *live* and go first, unless it wants
+    everything oldest first; the rest is *backlog*. Both go oldest first. Every outage leaves a
+    range of backlog behind; when there are too many such ranges, everything goes oldest first until
+    they have closed.
 
     ``pending`` is carried along instead of being counted: between frames that are not acknowledged
     there may be numbers whose frames were evicted.
@@ -29,9 +30,9 @@ class Cursor:
         self._live_from = live_from
         self._handed_out: list[tuple[int, int]] = []
 
-    def connected(self, next_seq: int) -> None:
+    def connected(self, next_seq: int, *, live_first: bool = True) -> None:
         """The upstream is back: frames from ``next_seq`` on are live."""
-        self._live_from = next_seq if len(self.acknowledged) < MAX_RANGES else 0
+        self._live_from = next_seq if live_first and len(self.acknowledged) < MAX_RANGES else 0
 
     def appended(self, frames: int) -> None:
         """There are so many frames more."""

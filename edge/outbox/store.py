@@ -142,9 +142,14 @@ class Outbox:
         """A board runs out of room while the store fails: acknowledge what is only in memory."""
         self._writer.release()
 
-    def connected(self, upstream: str) -> None:
-        """The upstream is there again: frames from now on are live and go before the backlog."""
-        self._contents.cursors[upstream].connected(self._writer.last_seq + 1)
+    def connected(self, upstream: str, *, live_first: bool = True) -> None:
+        """The upstream is there again: frames from now on are live and go before the backlog.
+
+        Args:
+            live_first: False = there is no such difference, everything goes oldest first.
+        """
+        cursor = self._contents.cursors[upstream]
+        cursor.connected(self._writer.last_seq + 1, live_first=live_first)
 
     async def pending(self, upstream: str, *, limit: int) -> list[SensorFrame]:
         """Read what the upstream gets next, of one lane, oldest first; none if it has everything.

@@ -331,11 +331,16 @@ def subscriber(directory: Path, port: int) -> Iterator[Subscriber]:
 
 def use_mqtt(directory: Path, port: int) -> None:
     """Replace the ``file`` upstream in gateway.toml by the broker."""
+    use_upstream(directory, f'kind = "mqtt"\nurl = "mqtt://127.0.0.1:{port}"\n')
+
+
+def use_upstream(directory: Path, keys: str) -> None:
+    """Replace the ``file`` upstream in gateway.toml by another one, named "city"."""
     path = directory / "gateway.toml"
     text = path.read_text()
     start = text.index("[[upstream]]")
     end = text.index("[monitoring]")
-    upstream = f'[[upstream]]\nname = "city"\nkind = "mqtt"\nurl = "mqtt://127.0.0.1:{port}"\n\n'
+    upstream = f'[[upstream]]\nname = "city"\n{keys}\n'
     path.write_text(text[:start] + upstream + text[end:])
 
 

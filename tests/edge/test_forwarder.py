@@ -18,6 +18,7 @@ from edge.monitoring.metrics import Metrics
 from edge.outbox.store import Outbox
 from edge.upstreams.base import (
     Batch,
+    Lane,
     PermanentUpstreamError,
     SendResult,
     TransientUpstreamError,
@@ -141,6 +142,7 @@ class Site:
         self.clock = StillClock()
         self.metrics = Metrics("test")
         self.metrics.register_upstream("city")
+        self.lane = Lane.DATA
         self.slept_s: list[float] = []
         self.parked_while_asleep: list[float | None] = []
         self._limits: dict[asyncio.Timeout, int] = {}
@@ -154,6 +156,7 @@ class Site:
             clock=self.clock,
             metrics=self.metrics,
             backoff=Backoff(lambda: 0.5),
+            lane=self.lane,
             sleep=self.sleep,
             wait_limit=self.wait_limit,
         )
@@ -287,6 +290,60 @@ class TestDelivery:
         assert "rejected frames name=city frames=1" in caplog.text
         assert "reason='payload format'" in caplog.text
         assert await pending(site.outbox) == []
+
+
+async def pass_over_odd(batch: Batch) -> SendResult:
+    """A kind that does not carry every second frame."""
+    odd = frozenset(f.frame_id for f in batch if number_of(f.content) % 2)
+    rest = frozenset(f.frame_id for f in batch) - odd
+    return SendResult(rest, passed_over=odd, sent_bytes=100)
+
+
+class TestLanes:
+    """What goes before what, and what does not go at all."""
+
+    @pytest.mark.parametrize(
+        ("lane", "order"),
+        [(Lane.DATA, [3, 4, 5, 1, 2]), (Lane.NETWORK_SERVER, [1, 2, 3, 4, 5])],
+    )
+    async def test_after_an_outage(self, site: Site, lane: Lane, order: list[int]) -> None:
+        """Three came in the connection's life, before the two of the outage could be sent."""
+        site.lane = lane
+        await append(site, 3)
+
+        async def more_come(where: str) -> None:
+            if where == "before the batch arrived" and not site.receiver.batches:
+                await site.outbox.append(*map(admission, (3, 4, 5)))
+
+        site.receiver.sends = [takes(1)]
+        site.receiver.reached = more_come
+        async with site.forwarding():
+            await site.delivered()
+        assert [n for batch in site.receiver.batches[1:] for n in batch] == order
+
+    async def test_what_a_kind_does_not_carry_is_done_with(self, site: Site) -> None:
+        await append(site, 7)
+        site.receiver.otherwise = pass_over_odd
+        async with site.forwarding():
+            await site.delivered()
+        assert site.receiver.numbers() == dict.fromkeys(range(7), 1)
+        assert site.metric("lora_edge_upstream_frames_acknowledged_total") == 4
+        assert site.metric("lora_edge_upstream_frames_passed_over_total") == 3
+        assert site.metric("lora_edge_upstream_sent_bytes_total") == 200
+        assert site.slept_s == []
+
+    async def test_a_batch_of_nothing_that_it_carries_is_no_fault(self, site: Site) -> None:
+        await append(site, 6)
+
+        async def none_of_it(batch: Batch) -> SendResult:
+            return SendResult(frozenset(), passed_over=(await take_all(batch)).acknowledged)
+
+        site.receiver.otherwise = none_of_it
+        async with site.forwarding():
+            await site.delivered()
+        assert site.slept_s == []
+        assert site.metric("lora_edge_upstream_frames_passed_over_total") == 6
+        assert site.metric("lora_edge_upstream_last_acknowledged_timestamp_seconds") is None
 
 
 class TestFaults:

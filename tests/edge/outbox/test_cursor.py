@@ -47,6 +47,13 @@ def test_connecting_makes_what_follows_live() -> None:
     assert expand(cursor.next_gaps(7)) == [3, 4, 5]
 
 
+def test_oldest_first_when_there_is_no_live() -> None:
+    """A network server drops counters that go backwards."""
+    cursor = cursor_of({1, 2, 5}, live_from=0)
+    cursor.connected(next_seq=6, live_first=False)
+    assert expand(cursor.next_gaps(7)) == [3, 4, 6, 7]
+
+
 def test_after_many_outages_the_oldest_goes_first() -> None:
     """Each outage leaves a hole; holes stop multiplying at 64, and then they are filled."""
     cursor = cursor_of(set(), live_from=1)
