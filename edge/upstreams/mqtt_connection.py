@@ -6,11 +6,12 @@ connect, no reconnecting, no queue: the forwarder owns all three.
 """
 
 import asyncio
+import logging
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -24,6 +25,8 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from edge.upstreams.base import PermanentUpstreamError, TransientUpstreamError, UpstreamError
 from edge.upstreams.sockets import CONNECT_DEADLINE_S, tune
 
+logger = logging.getLogger(__name__)
+
 KEEPALIVE_S = 30
 SESSION_EXPIRY_S = 24 * 3600
 _MISC_INTERVAL_S = 1.0
@@ -32,17 +35,49 @@ _BREAK_OFF_S = 1.0
 # MQTT 5.0, section 2.4: reason codes that trying again at once cannot mend
 _PERMANENT_CODES = {0x84, 0x85, 0x86, 0x87, 0x8A, 0x8C, 0x8E, 0x9A, 0x9B}
 SESSION_TAKEN_OVER = 0x8E
-_WRITER = "boot_id"
+MAX_INCOMING_BYTES = 131_072  # of one packet: the broker keeps larger ones to itself
 _RECEIVE_MAXIMUM = 65_535  # MQTT 5.0, section 3.2.2.3.3: unless the broker says otherwise
 _CERTIFICATE_NOT_YET_VALID = 9  # X509_V_ERR_CERT_NOT_YET_VALID of OpenSSL
 
 
-@dataclass(frozen=True, slots=True)
-class Broker:
-    """Where and as whom to connect.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """A message to publish with QoS 1."""
 
-    ``writer`` tells this host's boot from those of a copy of it: it stands in the last will.
-    """
+    topic: str
+    payload: bytes
+    retain: bool = False
+    user_properties: tuple[tuple[str, str], ...] = ()
+    content_type: str | None = None
+    correlation: bytes | None = None
+
+    def properties(self, packet_type: int = PacketTypes.PUBLISH) -> Properties:
+        """Those of MQTT 5 (section 3.3.2.3)."""
+        properties = Properties(packet_type)  # type: ignore[no-untyped-call]
+        if self.user_properties:
+            properties.UserProperty = list(self.user_properties)
+        if self.content_type is not None:
+            properties.ContentType = self.content_type
+        if self.correlation is not None:
+            properties.CorrelationData = self.correlation
+        return properties
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incoming:
+    """A message that somebody published to a topic that we subscribed to."""
+
+    topic: str
+    payload: bytes
+    retain: bool
+    user_properties: Mapping[str, str] = field(default_factory=dict)
+    response_topic: str | None = None
+    correlation: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broker:
+    """Where and as whom to connect, and what it shall say when we are gone."""
 
     host: str
     port: int
@@ -50,9 +85,8 @@ class Broker:
     username: str | None
     password: str | None
     tls: ssl.SSLContext | None
-    will_topic: str
-    will_payload: bytes
-    writer: str
+    will: Outgoing
+    session_expiry_s: int = SESSION_EXPIRY_S
 
 
 def code_error(what: str, code: int, name: str) -> UpstreamError:
@@ -62,13 +96,6 @@ def code_error(what: str, code: int, name: str) -> UpstreamError:
         text += "; another gateway uses the same client id, perhaps from a cloned card"
     kind = PermanentUpstreamError if code in _PERMANENT_CODES else TransientUpstreamError
     return kind(text)
-
-
-def written_by(writer: str, packet_type: int) -> Properties:
-    """Properties that say which boot of which host wrote a message."""
-    properties = Properties(packet_type)  # type: ignore[no-untyped-call]
-    properties.UserProperty = [(_WRITER, writer)]
-    return properties
 
 
 class _Client(paho.Client):
@@ -143,7 +170,6 @@ class MqttConnection:
     Attributes:
         session_present: the broker still had our session.
         receive_maximum: how many messages the broker takes before their PUBACKs.
-        last_writer: of the first message on the topic that we subscribed to; None = none came.
     """
 
     def __init__(self, broker: Broker) -> None:
@@ -157,7 +183,7 @@ class MqttConnection:
         self._fault: UpstreamError | None = None
         self.receive_maximum = _RECEIVE_MAXIMUM
         self.session_present = False
-        self.last_writer: str | None = None
+        self._subscriptions: dict[str, Callable[[Incoming], None]] = {}
         self._client = self._make_client()
 
     def _make_client(self) -> _Client:
@@ -169,16 +195,18 @@ class MqttConnection:
             client.username_pw_set(self._broker.username, self._broker.password)
         if self._broker.tls is not None:
             client.tls_set_context(self._broker.tls)
+        will = self._broker.will
         client.will_set(
-            self._broker.will_topic,
-            self._broker.will_payload,
+            will.topic,
+            will.payload,
             qos=1,
-            retain=True,
-            properties=written_by(self._broker.writer, PacketTypes.WILLMESSAGE),
+            retain=will.retain,
+            properties=will.properties(PacketTypes.WILLMESSAGE),
         )
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
+        client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
         client.on_socket_open = self._on_socket_open
         client.on_socket_close = self._on_socket_close
@@ -199,7 +227,8 @@ class MqttConnection:
             PermanentUpstreamError: it refuses us, or its certificate is not to be trusted.
         """
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        properties.SessionExpiryInterval = SESSION_EXPIRY_S
+        properties.SessionExpiryInterval = self._broker.session_expiry_s
+        properties.MaximumPacketSize = MAX_INCOMING_BYTES
         where = f"{self._broker.host}:{self._broker.port}"
         # Name look-up, TCP and TLS handshakes block, so they have a thread.
         self._connecting = self._loop.run_in_executor(
@@ -253,14 +282,7 @@ class MqttConnection:
         if self._fault is not None:
             raise self._fault
 
-    def publish(
-        self,
-        topic: str,
-        payload: bytes,
-        *,
-        retain: bool = False,
-        properties: Properties | None = None,
-    ) -> asyncio.Future[int]:
+    def publish(self, message: Outgoing) -> asyncio.Future[int]:
         """Send with QoS 1; the future gives the PUBACK's reason code.
 
         Raises:
@@ -268,20 +290,32 @@ class MqttConnection:
         """
         self.check()
         future: asyncio.Future[int] = self._loop.create_future()
-        info = self._client.publish(topic, payload, qos=1, retain=retain, properties=properties)
+        info = self._client.publish(
+            message.topic,
+            message.payload,
+            qos=1,
+            retain=message.retain,
+            properties=message.properties(),
+        )
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise TransientUpstreamError(f"publish: {paho.error_string(info.rc)}")
         self._waiting[info.mid] = future
         return future
 
-    def subscribe(self, topic: str) -> None:
+    def subscribe(self, topic: str, take: Callable[[Incoming], None]) -> None:
         """Ask for what is retained there, and what others write.
+
+        Args:
+            topic: a filter; the first one that fits a message gets it.
+            take: called on the loop; has to bound what it keeps.
 
         Raises:
             UpstreamError: the connection is gone.
         """
         self.check()
-        code, _ = self._client.subscribe(topic, options=SubscribeOptions(noLocal=True))
+        self._subscriptions[topic] = take
+        options = SubscribeOptions(qos=1, noLocal=True)
+        code, _ = self._client.subscribe(topic, options=options)
         if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise TransientUpstreamError(f"subscribe: {paho.error_string(code)}")
 
@@ -319,10 +353,18 @@ class MqttConnection:
         if future is not None and not future.done():
             future.set_result(code.value)
 
+    def _on_subscribe(
+        self, _client: paho.Client, _userdata: Any, _mid: int, codes: Any, _properties: Any
+    ) -> None:
+        for code in codes:
+            if code.is_failure:
+                logger.warning("the broker refuses a subscription code=0x%02x %s", code.value, code)
+
     def _on_message(self, _client: paho.Client, _userdata: Any, message: Any) -> None:
-        if self.last_writer is None:
-            properties = dict(getattr(message.properties, "UserProperty", ()))
-            self.last_writer = properties.get(_WRITER, "")
+        for topic, take in self._subscriptions.items():
+            if paho.topic_matches_sub(topic, message.topic):
+                take(_incoming(message))
+                return
 
     def _fail(self, error: UpstreamError) -> None:
         if self._fault is None:
@@ -399,6 +441,18 @@ def _look_at(connecting: "asyncio.Future[MQTTErrorCode]") -> None:
     """What was broken off failed, as it was meant to."""
     if not connecting.cancelled():
         connecting.exception()
+
+
+def _incoming(message: paho.MQTTMessage) -> Incoming:
+    properties = message.properties
+    return Incoming(
+        topic=message.topic,
+        payload=bytes(message.payload),
+        retain=message.retain,
+        user_properties=dict(getattr(properties, "UserProperty", ())),
+        response_topic=getattr(properties, "ResponseTopic", None),
+        correlation=getattr(properties, "CorrelationData", None),
+    )
 
 
 def _certificate_error(where: str, error: ssl.SSLCertVerificationError) -> UpstreamError:

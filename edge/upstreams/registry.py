@@ -12,9 +12,10 @@ UPSTREAMS: dict[str, str] = {
     "mqtt": "edge.upstreams.mqtt:MqttUpstream",
     "nats": "edge.upstreams.nats:NatsUpstream",
     "semtech-udp": "edge.upstreams.semtech_udp:SemtechUdpUpstream",
+    "chirpstack-mqtt": "edge.upstreams.chirpstack_mqtt:ChirpstackMqttUpstream",
 }
 
-EXTRAS = {"basics-station": "web", "http": "web"}
+EXTRAS = {"basics-station": "web", "chirpstack-mqtt": "mqtt", "http": "web"}
 """Of the distribution, where it is not called as the kind is."""
 
 

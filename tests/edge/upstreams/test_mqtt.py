@@ -17,10 +17,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.upstreams import mqtt as mqtt_module
-from edge.upstreams import mqtt_connection
+from edge.upstreams import mqtt_connection, mqtt_delivery
 from edge.upstreams.base import PermanentUpstreamError, TransientUpstreamError, UpstreamError
-from edge.upstreams.mqtt import IN_FLIGHT, MqttOptions, MqttUpstream
+from edge.upstreams.mqtt import MqttOptions, MqttUpstream
+from edge.upstreams.mqtt_delivery import IN_FLIGHT
 from protocol.records.sensor_frame import WallTime
 from tests.edge.outbox.open_store import GATEWAY, StillClock
 from tests.edge.upstreams.brokers import (
@@ -290,7 +290,7 @@ class TestTls:
     async def send(self, port: int, host: str = "127.0.0.1", **options: str) -> None:
         url = f"mqtts://{host}:{port}"
         upstream = MqttUpstream(
-            MqttOptions(url=url, accept_no_subscriber=True, **options),
+            MqttOptions(url=url, accept_no_subscriber=True, **options),  # type: ignore[arg-type]
             context(),
         )
         async with upstream:
@@ -351,12 +351,12 @@ class TestRude:
     @pytest.fixture(autouse=True)
     def _short(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The limits themselves, shortened: what is judged is that they exist."""
-        monkeypatch.setattr(mqtt_module, "ACKNOWLEDGE_TIMEOUT_S", 0.3)
+        monkeypatch.setattr(mqtt_delivery, "ACKNOWLEDGE_TIMEOUT_S", 0.3)
         monkeypatch.setattr(mqtt_connection, "CONNECT_DEADLINE_S", 0.5)
 
     def test_limits(self) -> None:
         """As the contract has them."""
-        assert mqtt_module._LATE == "no PUBACK within 15 s"
+        assert mqtt_delivery._LATE == "no PUBACK within 15 s"
         assert IN_FLIGHT == 20
 
     async def test_no_connack(self) -> None:
@@ -522,7 +522,7 @@ class TestRude:
 
         unhandled: list[object] = []
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(mqtt_module, "ACKNOWLEDGE_TIMEOUT_S", 0.05)
+            patch.setattr(mqtt_delivery, "ACKNOWLEDGE_TIMEOUT_S", 0.05)
             patch.setattr(mqtt_connection, "CONNECT_DEADLINE_S", 0.05)
             asyncio.run(meet())
         assert unhandled == []
