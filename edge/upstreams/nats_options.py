@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from edge.config.fields import DURATION, Notation
-from edge.upstreams.nats_subject import read_stream_name, read_subject, read_template
+from edge.upstreams.nats_subject import read_domain, read_stream_name, read_subject, read_template
 from edge.upstreams.urls import url_notation
 
 _URL = url_notation("nats", "tls")
@@ -94,7 +94,13 @@ class NatsOptions:
             "maximum": 4096,
         },
     )
-    domain: str = field(default="", metadata={"help": "JetStream domain, behind a leaf node"})
+    domain: str = field(
+        default="",
+        metadata={
+            "help": "JetStream domain, where the stream is behind a leaf node",
+            "notation": Notation(read_domain, str),
+        },
+    )
     inbox_prefix: str = field(
         default="_INBOX",
         metadata={

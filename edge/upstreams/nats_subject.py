@@ -65,6 +65,17 @@ def read_stream_name(value: object) -> str:
     return value
 
 
+def read_domain(value: object) -> str:
+    """The configuration's check of a JetStream domain; empty = the server's own.
+
+    Raises:
+        ValueError: what it must be instead.
+    """
+    if value == "":
+        return ""
+    return read_stream_name(value)
+
+
 def fill(template: str, *, gateway: str, device: str) -> str:
     """The template with both names in their places; wildcards are left as they are."""
     return template.replace("{gateway}", gateway).replace("{device}", device)

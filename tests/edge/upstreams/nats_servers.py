@@ -124,11 +124,13 @@ class Rude:
         greeting: what it begins with.
         answers: by command, e.g. ``b"PING"``, what to answer; nothing for others.
         replies: payloads for messages with a reply subject, one each, in order.
+        delay_s: before each reply.
     """
 
     greeting: bytes = GREETING
     answers: dict[bytes, bytes] = field(default_factory=lambda: {b"PING": b"PONG\r\n"})
     replies: list[bytes] = field(default_factory=list)
+    delay_s: float = 0.0
     port: int = 0
     commands: list[bytes] = field(default_factory=list)
     published: list[bytes] = field(default_factory=list)
@@ -156,6 +158,7 @@ class Rude:
             await reader.readexactly(int(words[-1]) + 2)
             self.published.append(words[0])
             if self.replies:
+                await asyncio.sleep(self.delay_s)
                 body = self.replies.pop(0)
                 writer.write(b"MSG %s 1 %d\r\n%s\r\n" % (words[1], len(body), body))
         await writer.drain()
@@ -165,6 +168,66 @@ class Rude:
 async def rude(**how: Any) -> AsyncIterator[Rude]:
     """Listening on a port of its own."""
     running = Rude(**how)
+    listening = await asyncio.start_server(running.serve, "127.0.0.1", 0)
+    running.port = listening.sockets[0].getsockname()[1]
+    async with listening:
+        yield running
+
+
+@dataclass
+class Scissors:
+    """A relay to a server that cuts connections off after so many bytes in one direction.
+
+    Attributes:
+        to_client: bytes of the server's that get through; None = all.
+        to_server: bytes of ours that do.
+        mute: nothing of the server's gets through any more.
+        passed: bytes that the last connection passed on: to the client, to the server.
+    """
+
+    target: int
+    to_client: int | None = None
+    to_server: int | None = None
+    mute: bool = False
+    port: int = 0
+    passed: list[int] = field(default_factory=lambda: [0, 0])
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target)
+        self.passed = [0, 0]
+        try:
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._relay(far_reader, writer, 0, self.to_client))
+                both.create_task(self._relay(reader, far_writer, 1, self.to_server))
+        except* ConnectionError:
+            pass
+        finally:
+            writer.transport.abort()
+            far_writer.transport.abort()
+
+    async def _relay(
+        self,
+        source: asyncio.StreamReader,
+        sink: asyncio.StreamWriter,
+        direction: int,
+        limit: int | None,
+    ) -> None:
+        while chunk := await source.read(65_536):
+            if limit is not None:
+                chunk = chunk[: limit - self.passed[direction]]
+            self.passed[direction] += len(chunk)
+            if direction or not self.mute:
+                sink.write(chunk)
+                await sink.drain()
+            if limit is not None and self.passed[direction] >= limit:
+                raise ConnectionResetError
+        raise ConnectionResetError
+
+
+@asynccontextmanager
+async def scissors(target: int, **how: Any) -> AsyncIterator[Scissors]:
+    """Listening on a port of its own."""
+    running = Scissors(target, **how)
     listening = await asyncio.start_server(running.serve, "127.0.0.1", 0)
     running.port = listening.sockets[0].getsockname()[1]
     async with listening:
