@@ -3,7 +3,13 @@
 from collections.abc import Iterator, Sequence
 
 from drivers.base import DriverOptions, OptionFault
-from drivers.option_checks import chip_faults, needs_crc, no_identity, too_many_radios
+from drivers.option_checks import (
+    chip_faults,
+    needs_crc,
+    no_identity,
+    tells_signal_itself,
+    too_many_radios,
+)
 from protocol.lora.sx127x_configuration import Chip
 
 FAMILY = "an esp32_loraprs modem"
@@ -27,6 +33,7 @@ def check_options(options: DriverOptions) -> Sequence[OptionFault]:
         *chip_faults(options, Chip.SX1276),
         *_outside_the_bands(options),
         *needs_crc(options, FAMILY),
+        *tells_signal_itself(options, FAMILY),
     )
 
 

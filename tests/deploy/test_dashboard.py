@@ -250,6 +250,7 @@ def test_every_metric_of_the_service_is_shown_or_known_not_to_be() -> None:
         "lora_edge_outbox_last_check_timestamp_seconds",
         "lora_edge_outbox_stored_frames",
         "lora_edge_upstream_certificate_expiry_timestamp_seconds",
+        "lora_edge_upstream_frames_duplicate_total",
         "lora_edge_upstream_last_acknowledged_timestamp_seconds",
     }
 

@@ -34,19 +34,27 @@ async def test_it_ends_with_the_body() -> None:
 
 async def test_a_fault_of_the_body_stays_what_it_is() -> None:
     work = Work()
-    with pytest.raises(KeyError):
+
+    async def body() -> None:
         async with beside(work.run()):
             await work.began.wait()
             raise KeyError
+
+    with pytest.raises(KeyError):
+        await body()
     assert work.ended
 
 
 async def test_a_fault_of_the_work_ends_the_body() -> None:
     work = Work()
-    with pytest.raises(ExceptionGroup) as caught:
+
+    async def body() -> None:
         async with beside(work.run()):
             work.fails.set()
             await asyncio.Event().wait()
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await body()
     assert isinstance(caught.value.exceptions[0], ValueError)
 
 
