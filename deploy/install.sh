@@ -51,7 +51,7 @@ put_program() {
     # Half made, or made for the Python of an earlier Debian: begin anew.
     /opt/lora-edge/bin/python -m pip --version > /dev/null 2>&1 ||
         python3 -m venv --clear /opt/lora-edge
-    /opt/lora-edge/bin/python -m pip install --quiet --upgrade "${package}[mqtt]"
+    /opt/lora-edge/bin/python -m pip install --quiet --upgrade "${package}[mqtt,nats,web]"
     # pip takes a wheel of the version that is installed for the same wheel.
     case $package in
         *.whl) /opt/lora-edge/bin/python -m pip install --quiet --force-reinstall --no-deps "$package" ;;
