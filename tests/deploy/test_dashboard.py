@@ -44,6 +44,8 @@ SILENT = {
     "LoraEdgeCardWear": "hours of many commits",
     "LoraEdgeOldestPending": "an upstream that is gone for an hour",
     "LoraEdgeUpstreamParked": "an upstream that refuses us for good",
+    "LoraEdgeUpstreamCertificateExpires": "a certificate that ends in three weeks",
+    "LoraEdgeUpstreamPaused": "an upstream that is paused for a day",
     "LoraEdgeFramesDropped": "a loss, which the gateway is there to prevent",
     "LoraEdgeFramesReleased": "an upstream that is removed, or too far behind",
     "LoraEdgeDeadLetters": "an upstream that refuses a frame",
@@ -180,7 +182,7 @@ def test_every_alert_asks_for_series_that_the_gateway_exposes(site: Site) -> Non
     expressions = site.prometheus.alerts()
     asked = {name: selectors_in(query) for name, query in expressions.items()}
 
-    assert len(asked) == 18
+    assert len(asked) == 20
     assert all(asked.values())
     missing = {
         selector

@@ -1,0 +1,1 @@
+"""How fast each kind of upstream empties the outbox, beside its own client library alone."""
