@@ -94,7 +94,8 @@ def test_devices_of_all_families_on_one_machine_are_named_and_run(tmp_path: Path
         assert set(named) == {f"port {link}" for link in links.values()}
         for kind, link in links.items():
             assert named[f"port {link}"]["text"].startswith(f"{FRONTS[kind].driver}: ")
-        assert all("unique_id = " in finding["paste"] for finding in named.values())
+            # A modem that answers nothing does not say which one it is.
+            assert ("unique_id = " in named[f"port {link}"]["paste"]) == (kind != "loraprs")
         pasted = [
             named[f"port {links[kind]}"]["paste"] for kind in FRONTS.keys() - NOT_IN_THIS_REGION
         ]
