@@ -49,7 +49,7 @@ types: $(VENV)/.development ## mypy strict, tests included
 	$(BIN)/mypy
 
 unit: $(VENV)/.development $(JUDGES)/.made ## All tests, with coverage
-	$(BIN)/pytest -n 2 --cov --cov-report= -rs $(ARGS)
+	$(BIN)/pytest -n 2 --dist worksteal --cov --cov-report= -rs $(ARGS)
 	$(BIN)/coverage report --include='protocol/*' --fail-under=100
 	$(BIN)/coverage report --fail-under=90 | tail -n 1
 
