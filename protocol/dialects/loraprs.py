@@ -329,9 +329,8 @@ class LoraprsSession:
 
     def _lose(self, reason: str, then: _Phase, due_us: int) -> None:
         self._release(None, None)
-        if self._phase is not _Phase.OVER:
-            self._events.append(Lost(reason))
-            self._enter(then, due_us)
+        self._events.append(Lost(reason))
+        self._enter(then, due_us)
 
     def _give_up(self, reason: str) -> None:
         self._phase = _Phase.OVER
