@@ -11,12 +11,10 @@ import ssl
 from dataclasses import dataclass
 from typing import Any
 
-from nats.aio.msg import Msg
-
 from edge.upstreams.base import PermanentUpstreamError, TransientUpstreamError, UpstreamError
 from edge.upstreams.nats_answers import Answer
 from edge.upstreams.nats_login import Login
-from edge.upstreams.nats_wire import Wire, client_on
+from edge.upstreams.nats_wire import Msg, Subscription, Wire, client_on, end
 from edge.upstreams.sockets import CONNECT_DEADLINE_S
 
 logger = logging.getLogger(__name__)
@@ -54,11 +52,12 @@ class NatsConnection:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._wire = Wire(secure=server.tls is not None)
+        self._wire = Wire(secure=server.tls is not None, lost=self._on_lost)
         self._client = client_on(self._wire, server.login.public_key)
         self._opening = True
         self._fault: UpstreamError | None = None
         self._inbox = ""
+        self._answers: Subscription | None = None
         self._next_token = 0
         self._waiting: dict[str, tuple[str, asyncio.Future[Answer]]] = {}
 
@@ -98,7 +97,7 @@ class NatsConnection:
                 if not self._client.is_connected:
                     raise TransientUpstreamError("the server did not finish its greeting")
                 self._inbox = self._client.new_inbox()
-                await self._client.subscribe(f"{self._inbox}.*", cb=self._on_answer)
+                self._answers = await self._client.subscribe(f"{self._inbox}.*", cb=self._on_answer)
         except TimeoutError:
             text = f"{url}: no answer in {CONNECT_DEADLINE_S:.0f} s"
             raise TransientUpstreamError(text) from None
@@ -142,6 +141,8 @@ class NatsConnection:
             logger.debug("goodbye to the server failed: %r", error)
         finally:
             self._fail(TransientUpstreamError("closed"))
+            if self._answers is not None:
+                end(self._answers)
             self._wire.abort()
 
     def check(self) -> None:
@@ -213,14 +214,15 @@ class NatsConnection:
         for token, (subject, future) in list(self._waiting.items()):
             if subject.lower() == refused.lower() and not future.done():
                 del self._waiting[token]
-                _end(future, NotPermitted(f"the account may not publish to {subject}"))
+                _give_up(future, NotPermitted(f"the account may not publish to {subject}"))
+
+    def _on_lost(self, error: Exception) -> None:
+        """The wire has ended; perhaps the server said before why it would."""
+        if not self._opening:
+            self._fail(_server_error(str(self._client.last_error or error)))
 
     async def _on_closed(self) -> None:
-        error = self._client.last_error
-        if error is None:
-            self._fail(TransientUpstreamError("the server closed the connection"))
-        else:
-            self._fail(_server_error(str(error)))
+        self._on_lost(ConnectionError("the connection was given up"))
 
     def _connect_error(self, error: Exception) -> UpstreamError:
         url = self._server.url
@@ -245,11 +247,11 @@ class NatsConnection:
         if self._fault is None:
             self._fault = error
         for _, future in self._waiting.values():
-            _end(future, error)
+            _give_up(future, error)
         self._waiting.clear()
 
 
-def _end(future: asyncio.Future[Answer], error: UpstreamError) -> None:
+def _give_up(future: asyncio.Future[Answer], error: UpstreamError) -> None:
     if not future.done():
         future.set_exception(error)
         future.exception()  # whoever waited for it may have given up already

@@ -7,7 +7,7 @@ password over a line that was to be secret, a bound for what a server may send, 
 import asyncio
 import ssl
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import ParseResult
@@ -29,9 +29,12 @@ def _hidden(module: str) -> Iterator[None]:
         del sys.modules[module]
 
 
-# nats-py imports aiohttp whenever it can: 8 MiB for websockets, which we do not use.
+# nats-py imports aiohttp whenever it can: 8 MiB for websockets, which we do not use. All of nats-py
+# that we need is imported here, so that this comes first.
 with _hidden("aiohttp"):
     from nats.aio.client import Client
+    from nats.aio.msg import Msg
+    from nats.aio.subscription import Subscription
     from nats.aio.transport import TcpTransport
 
 _ALERT_MARGIN_S = 0.05
@@ -51,6 +54,8 @@ class _SecretProtocol(asyncio.StreamReaderProtocol):
 class Wire(TcpTransport):
     """One TCP connection, with TLS after the server's greeting if it is ``secure``.
 
+    ``lost`` is told how it ended: nats-py forgets to say so if it had more to write.
+
     Attributes:
         sent_bytes: what was handed to the socket so far.
         unheard_bytes: what came since somebody set this to 0.
@@ -58,8 +63,9 @@ class Wire(TcpTransport):
         is_secret: TLS is spoken.
     """
 
-    def __init__(self, *, secure: bool) -> None:
+    def __init__(self, *, secure: bool, lost: Callable[[Exception], None]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._lost = lost
         self.sent_bytes = 0
         self.unheard_bytes = 0
         self.greeting = b""
@@ -149,11 +155,25 @@ class Wire(TcpTransport):
         Raises:
             ConnectionError: too much has, and no answer was in it.
         """
-        received: bytes = await super().read(buffer_size)
-        self.unheard_bytes += len(received)
-        if self.unheard_bytes > MAX_UNHEARD_BYTES:
-            raise ConnectionError("the server sends much and answers nothing")
+        try:
+            received: bytes = await super().read(buffer_size)
+            self.unheard_bytes += len(received)
+            if self.unheard_bytes > MAX_UNHEARD_BYTES:
+                raise ConnectionError("the server sends much and answers nothing")
+        except OSError as error:
+            self._lost(error)
+            raise
+        if not received:
+            self._lost(ConnectionError("the server closed the connection"))
         return received
+
+    async def drain(self) -> None:
+        """Wait until the socket has taken most of it."""
+        try:
+            await super().drain()  # type: ignore[no-untyped-call]
+        except OSError as error:
+            self._lost(error)
+            raise
 
     @property
     def peer_certificate(self) -> bytes | None:
@@ -182,4 +202,9 @@ def client_on(wire: Wire, public_key: str | None) -> Client:
     return client
 
 
-__all__ = ["Client", "Wire", "client_on"]
+def end(subscription: Subscription) -> None:
+    """Stop the task that nats-py runs for it, which would outlive a connection that broke."""
+    subscription._stop_processing()  # noqa: SLF001
+
+
+__all__ = ["Client", "Msg", "Subscription", "Wire", "client_on", "end"]

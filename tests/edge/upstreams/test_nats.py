@@ -13,13 +13,14 @@ import cbor2
 import pytest
 
 from edge.config.faults import ConfigError
+from edge.upstreams.base import TransientUpstreamError
 from edge.upstreams.nats import NatsUpstream
 from edge.upstreams.nats_options import NatsOptions
 from protocol.records.sensor_frame import SensorFrame
 from tests.edge.config.texts import load
 from tests.edge.outbox.open_store import GATEWAY
 from tests.edge.upstreams.conformance import Destination, UpstreamConformance
-from tests.edge.upstreams.frames import check_cbor, check_json, context, frame, frames
+from tests.edge.upstreams.frames import check_cbor, check_json, context, frame, frames, ids
 from tests.edge.upstreams.nats_servers import (
     DEADLINE_S,
     Message,
@@ -168,6 +169,30 @@ class TestMessages:
                 before = relay.passed[1]
                 result = await upstream.send(frames(1, 10))
                 assert result.sent_bytes == relay.passed[1] - before
+
+    async def test_a_kill_in_a_large_batch(self, tmp_path: Path) -> None:
+        """What was acknowledged before is in the stream afterwards, and is not sent again."""
+        batch = frames(1, 2_000)
+        with server(tmp_path) as running:
+            async with upstream_at(running.port, in_flight=2_000) as upstream:
+                assert upstream.max_batch == 2_000
+                sending = asyncio.ensure_future(upstream.send(batch))
+                assert upstream._connection is not None
+                while upstream._connection.sent_bytes < 500_000 and not sending.done():
+                    await asyncio.sleep(0)
+                running.kill()
+                with pytest.raises(TransientUpstreamError) as caught:
+                    await sending
+            await asyncio.sleep(0)
+            assert not [task for task in asyncio.all_tasks() if "nats/aio" in repr(task)]
+            await asyncio.to_thread(running.start)
+            known = await stored(running.port)
+            acknowledged = {str(each) for each in caught.value.acknowledged}
+            assert acknowledged <= {message.headers["Nats-Msg-Id"] for message in known}
+            async with upstream_at(running.port, in_flight=2_000) as upstream:
+                await upstream.send(batch)
+            everything = [message.headers["Nats-Msg-Id"] for message in await stored(running.port)]
+        assert everything == ids(batch)
 
 
 def changed(whole: SensorFrame, seq: int, **content: Any) -> SensorFrame:

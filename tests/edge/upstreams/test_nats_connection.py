@@ -3,6 +3,8 @@
 import asyncio
 import gc
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -253,6 +255,18 @@ class TestManners:
             assert upstream._connection is not None
             sock = upstream._connection._wire._extra("socket")
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 20_000
+
+
+def test_no_memory_for_what_is_not_used() -> None:
+    """aiohttp is there, and is not loaded; it can be afterwards, by who needs it."""
+    program = (
+        "import sys; import edge.upstreams.nats; print('aiohttp' in sys.modules);"
+        "import aiohttp; print(aiohttp.__name__)"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", program], check=False, capture_output=True, text=True
+    )
+    assert answer.stdout.split() == ["False", "aiohttp"], answer.stderr
 
 
 class TestSeveralServers:
