@@ -113,6 +113,8 @@ class FrameSender:
         """
         newest = self._outbox.newest_seq
         owed_us = self._owed_us()
+        if not self._outbox.is_pending(self._name):
+            return Wait()
         frames = await self._read(upstream, only_alarms=owed_us > 0)
         passing = await self._filtered(frames)
         now_us = self._clock.boottime_us()

@@ -308,10 +308,12 @@ class Outbox:
         Raises:
             StoreClosed: the outbox was stopped.
         """
-        cursor, writer = self._contents.cursors[upstream], self._writer
-        await self._until(
-            lambda: cursor.sent_through(writer.last_seq) < writer.last_seq or or_when()
-        )
+        await self._until(lambda: self.is_pending(upstream) or or_when())
+
+    def is_pending(self, upstream: str) -> bool:
+        """Whether there is something that the upstream has not acknowledged."""
+        last = self._writer.last_seq
+        return self._contents.cursors[upstream].sent_through(last) < last
 
     async def frames(
         self,
