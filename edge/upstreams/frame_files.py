@@ -16,7 +16,7 @@ import cbor2
 
 from protocol.records.sensor_frame import FrameId, SensorFrame
 from protocol.records.sensor_frame_codec import encode
-from protocol.records.sensor_frame_json import to_json_object
+from protocol.records.sensor_frame_json import encode_json
 
 logger = logging.getLogger(__name__)
 
@@ -24,8 +24,7 @@ _INDEX = ".files"
 
 
 def _json_line(frame: SensorFrame) -> bytes:
-    text = json.dumps(to_json_object(frame), ensure_ascii=False, separators=(",", ":"))
-    return text.encode() + b"\n"
+    return encode_json(frame) + b"\n"
 
 
 def _whole_json_lines(file: BinaryIO) -> int:

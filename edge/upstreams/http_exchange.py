@@ -1,7 +1,6 @@
 """POST requests to one URL over aiohttp, with every bound and deadline in one place.
 
-Redirects, cookies, proxies of the environment and ``.netrc`` are aiohttp's by default or on
-request, and are all off here: frames go where the configuration says, and nowhere else.
+Redirects are aiohttp's by default, and off here: frames go where the configuration says.
 """
 
 import asyncio
@@ -13,14 +12,14 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from edge.upstreams.base import PermanentUpstreamError, TransientUpstreamError, UpstreamError
+from edge.upstreams.client_session import client_session
 from edge.upstreams.http_answer import Answer
+from edge.upstreams.sockets import CONNECT_DEADLINE_S
+from edge.upstreams.tls import certificate_error
 
-CONNECT_TIMEOUT_S = 10.0
-KEEPALIVE_S = 60.0
 MAX_ANSWER_BYTES = 256_000
 """More than any list of rejected frames of one batch."""
 
-_CERTIFICATE_NOT_YET_VALID = 9  # X509_V_ERR_CERT_NOT_YET_VALID of OpenSSL
 _HEAD_BYTES = 300  # about what a request or an answer has besides its body
 
 
@@ -55,18 +54,12 @@ class HttpExchange:
             UpstreamError: it does not, or its certificate is not to be trusted.
         """
         await self._knock()
-        connector = aiohttp.TCPConnector(
-            ssl=self._endpoint.tls or True,
-            keepalive_timeout=KEEPALIVE_S,
-            resolver=aiohttp.ThreadedResolver(),
-        )
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
+        self._session = client_session(
+            self._endpoint.tls,
             auto_decompress=False,
             headers={"Accept-Encoding": "identity", **self._endpoint.headers},
             timeout=aiohttp.ClientTimeout(
-                total=self._endpoint.timeout_s, connect=CONNECT_TIMEOUT_S
+                total=self._endpoint.timeout_s, connect=CONNECT_DEADLINE_S
             ),
         )
 
@@ -120,7 +113,7 @@ class HttpExchange:
         secure = url.scheme == "https"
         writer: asyncio.StreamWriter | None = None
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            async with asyncio.timeout(CONNECT_DEADLINE_S):
                 _, writer = await asyncio.open_connection(
                     url.hostname,
                     url.port or (443 if secure else 80),
@@ -138,10 +131,7 @@ class HttpExchange:
             return TransientUpstreamError(f"{where}: no answer in time")
         tls = _tls_error(error)
         if isinstance(tls, ssl.SSLCertVerificationError):
-            text = f"{where}: {tls.verify_message}"
-            if tls.verify_code == _CERTIFICATE_NOT_YET_VALID:
-                return TransientUpstreamError(f"{text}; perhaps our clock has not been set yet")
-            return PermanentUpstreamError(text)
+            return certificate_error(where, tls)
         if tls is not None and _is_about_our_certificate(tls):
             return PermanentUpstreamError(f"{where}: it does not accept our certificate: {tls}")
         return TransientUpstreamError(f"{where}: {str(error) or type(error).__name__}")

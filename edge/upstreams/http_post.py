@@ -9,12 +9,10 @@ acknowledged, so a receiver tells repeats by ``frame_id``; whole batches it may 
 import asyncio
 import gzip
 import re
-import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
 from urllib.parse import urlsplit
@@ -28,9 +26,9 @@ from edge.upstreams.base import (
     UpstreamContext,
     UpstreamError,
 )
+from edge.upstreams.credentials import Credentials
 from edge.upstreams.http_answer import Answer, Judgement, Meaning, judge
 from edge.upstreams.http_exchange import Endpoint, HttpExchange
-from edge.upstreams.tls import tls_context
 from edge.version import VERSION
 from protocol.records.frame_batch import CONTENT_TYPES, BatchFormat, encode_batch
 from protocol.records.sensor_frame import FrameId, SensorFrame
@@ -43,6 +41,7 @@ _GROW_AFTER = 64
 """Batches that have to be taken before a larger one is tried again."""
 
 _HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+): ?([\x20-\x7e]*)")  # RFC 9110, section 5.6.2
+_TOKEN = re.compile(r"[\x21-\x7e]+")
 _OURS = {"host", "content-length", "content-type", "content-encoding", "transfer-encoding"}
 _OURS |= {"connection", "idempotency-key", "accept-encoding", "expect"}
 
@@ -289,27 +288,24 @@ class HttpUpstream:
 
     def _endpoint(self) -> Endpoint:
         """Read the files; in a thread, because they may be on a slow card."""
-        options = self._options
+        options, credentials = self._options, Credentials.of(self._options)
         headers = {"User-Agent": f"lora-edge/{VERSION}"}
         for header in options.headers:
             name, _, value = header.partition(":")
             headers[name] = value.strip()
-        if options.token_file:
-            headers["Authorization"] = f"Bearer {_read_token(options.token_file)}"
+        if (token := credentials.token()) is not None:
+            if not _TOKEN.fullmatch(token):
+                raise PermanentUpstreamError(
+                    f"token file: {options.token_file} does not hold a token"
+                )
+            headers["Authorization"] = f"Bearer {token}"
         return Endpoint(
             url=options.url,
             headers=headers,
-            tls=self._tls() if options.url.startswith("https:") else None,
+            tls=credentials.tls() if options.url.startswith("https:") else None,
             proxy=options.proxy,
             timeout_s=options.timeout_s,
         )
-
-    def _tls(self) -> ssl.SSLContext:
-        options = self._options
-        try:
-            return tls_context(options.ca_file, options.cert_file, options.key_file)
-        except OSError as error:
-            raise PermanentUpstreamError(f"certificates: {error}") from None
 
 
 @dataclass(slots=True)
@@ -345,13 +341,3 @@ def _check_url(key: str, text: str, schemes: tuple[str, ...]) -> None:
         good = False
     if not good or not text.isascii() or " " in text:
         raise ValueError(wanted)
-
-
-def _read_token(path: str) -> str:
-    try:
-        token = Path(path).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise PermanentUpstreamError(f"token file: {error}") from None
-    if not re.fullmatch(r"[\x21-\x7e]+", token):
-        raise PermanentUpstreamError(f"token file: {path} does not hold a token")
-    return token

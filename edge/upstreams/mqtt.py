@@ -16,12 +16,13 @@ from edge.upstreams.base import (
     UpstreamContext,
     UpstreamError,
 )
+from edge.upstreams.frame_names import sender_of
 from edge.upstreams.mqtt_connection import Broker, Incoming, MqttConnection, Outgoing
 from edge.upstreams.mqtt_delivery import BrokerOptions, broker_of, deliver, publish
 from edge.upstreams.urls import TOPIC
 from protocol.records.sensor_frame import SensorFrame
 from protocol.records.sensor_frame_codec import encode
-from protocol.records.sensor_frame_json import to_json_object
+from protocol.records.sensor_frame_json import encode_json
 
 logger = logging.getLogger(__name__)
 
@@ -174,26 +175,12 @@ class MqttUpstream:
 
     def topic(self, frame: SensorFrame) -> str:
         """``<topic>/<gateway>/up/<device>``; see the design's contract on names."""
-        content = frame.content
-        first = content.receptions[0]
-        if content.device is not None:
-            device = content.device
-        elif content.dev_addr is not None:
-            device = content.dev_addr.hex()
-        elif content.dev_eui is not None:
-            device = f"join-{content.dev_eui.hex()}"
-        else:
-            device = f"{first.concentrator}-{first.radio}"
-        return f"{self._prefix}/up/{device}"
+        return f"{self._prefix}/up/{sender_of(frame)}"
 
     def _message(self, frame: SensorFrame) -> Outgoing:
-        if self._options.format == "cbor":
-            payload = encode(frame)
-        else:
-            payload = json.dumps(to_json_object(frame), separators=(",", ":")).encode()
         return Outgoing(
             topic=self.topic(frame),
-            payload=payload,
+            payload=encode(frame) if self._options.format == "cbor" else encode_json(frame),
             user_properties=(("frame_id", str(frame.frame_id)),),
             content_type=f"application/{self._options.format}",
         )

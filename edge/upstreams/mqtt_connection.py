@@ -24,6 +24,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge.upstreams.base import PermanentUpstreamError, TransientUpstreamError, UpstreamError
 from edge.upstreams.sockets import CONNECT_DEADLINE_S, tune
+from edge.upstreams.tls import certificate_error
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,6 @@ _PERMANENT_CODES = {0x84, 0x85, 0x86, 0x87, 0x8A, 0x8C, 0x8E, 0x9A, 0x9B}
 SESSION_TAKEN_OVER = 0x8E
 MAX_INCOMING_BYTES = 131_072  # of one packet: the broker keeps larger ones to itself
 _RECEIVE_MAXIMUM = 65_535  # MQTT 5.0, section 3.2.2.3.3: unless the broker says otherwise
-_CERTIFICATE_NOT_YET_VALID = 9  # X509_V_ERR_CERT_NOT_YET_VALID of OpenSSL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,7 +250,7 @@ class MqttConnection:
         except TimeoutError:
             raise TransientUpstreamError(f"{where}: no answer in {CONNECT_DEADLINE_S} s") from None
         except ssl.SSLCertVerificationError as error:
-            raise _certificate_error(where, error) from None
+            raise certificate_error(where, error) from None
         except (OSError, ValueError) as error:
             raise TransientUpstreamError(f"{where}: {error}") from None
 
@@ -453,10 +453,3 @@ def _incoming(message: paho.MQTTMessage) -> Incoming:
         response_topic=getattr(properties, "ResponseTopic", None),
         correlation=getattr(properties, "CorrelationData", None),
     )
-
-
-def _certificate_error(where: str, error: ssl.SSLCertVerificationError) -> UpstreamError:
-    text = f"{where}: {error.verify_message}"
-    if error.verify_code == _CERTIFICATE_NOT_YET_VALID:
-        return TransientUpstreamError(f"{text}; perhaps our clock has not been set yet")
-    return PermanentUpstreamError(text)

@@ -7,7 +7,6 @@ docs/UPSTREAMS.md.
 """
 
 import asyncio
-import json
 import ssl
 from collections.abc import Iterable
 from types import TracebackType
@@ -32,7 +31,7 @@ from edge.upstreams.nats_stream import StreamState, WantedStream, prepare, refus
 from edge.upstreams.nats_subject import fill, token
 from protocol.records.sensor_frame import FrameId, SensorFrame, uplink_id
 from protocol.records.sensor_frame_codec import encode
-from protocol.records.sensor_frame_json import to_json_object
+from protocol.records.sensor_frame_json import encode_json
 
 ACKNOWLEDGE_TIMEOUT_S = 15.0
 
@@ -159,9 +158,7 @@ class NatsUpstream:
         return str(frame.frame_id)
 
     def _payload(self, frame: SensorFrame) -> bytes:
-        if self._options.format == "cbor":
-            return encode(frame)
-        return json.dumps(to_json_object(frame), separators=(",", ":")).encode()
+        return encode(frame) if self._options.format == "cbor" else encode_json(frame)
 
     def _recognise(self, found: StreamState | None) -> None:
         """A stream made anew, or one whose end is missing, has forgotten what it acknowledged."""

@@ -16,6 +16,7 @@ from edge.upstreams.nats_answers import Answer
 from edge.upstreams.nats_login import Login
 from edge.upstreams.nats_wire import Msg, Subscription, Wire, client_on, end
 from edge.upstreams.sockets import CONNECT_DEADLINE_S
+from edge.upstreams.tls import certificate_error
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +25,6 @@ MAX_UNANSWERED_PINGS = 2
 CLOSE_DEADLINE_S = 1.0
 
 _NO_RESPONDERS = "503"
-_CERTIFICATE_NOT_YET_VALID = 9  # X509_V_ERR_CERT_NOT_YET_VALID of OpenSSL
 # Texts of -ERR that trying again at once cannot mend (NATS client protocol, "+OK/-ERR").
 _PERMANENT = re.compile(r"authorization violation|authentication (expired|revoked)", re.IGNORECASE)
 _NOT_PERMITTED = re.compile(r'permissions violation for (publish|subscription) to "(.*?)"', re.I)
@@ -228,10 +228,7 @@ class NatsConnection:
         url = self._server.url
         match error:
             case ssl.SSLCertVerificationError():
-                text = f"{url}: {error.verify_message}"
-                if error.verify_code == _CERTIFICATE_NOT_YET_VALID:
-                    return TransientUpstreamError(f"{text}; perhaps our clock has not been set yet")
-                return PermanentUpstreamError(text)
+                return certificate_error(url, error)
             case ssl.SSLError() if _OUR_CERTIFICATE.search(error.reason or ""):
                 return PermanentUpstreamError(f"{url}: it refuses our certificate ({error.reason})")
             case OSError() if self._wire.is_secret:

@@ -2,6 +2,10 @@
 
 import ssl
 
+from edge.upstreams.base import PermanentUpstreamError, TransientUpstreamError, UpstreamError
+
+_CERTIFICATE_NOT_YET_VALID = 9  # X509_V_ERR_CERT_NOT_YET_VALID of OpenSSL
+
 
 def tls_context(ca_file: str = "", cert_file: str = "", key_file: str = "") -> ssl.SSLContext:
     """Our own CA or the system's, and our certificate if we have one; TLS 1.2 at least.
@@ -29,3 +33,11 @@ def server_tls_context(cert_file: str, key_file: str, client_ca_file: str = "") 
         context.load_verify_locations(client_ca_file)
         context.verify_mode = ssl.CERT_REQUIRED
     return context
+
+
+def certificate_error(where: str, error: ssl.SSLCertVerificationError) -> UpstreamError:
+    """What a certificate that is not to be trusted means; one from the future may yet be."""
+    text = f"{where}: {error.verify_message}"
+    if error.verify_code == _CERTIFICATE_NOT_YET_VALID:
+        return TransientUpstreamError(f"{text}; perhaps our clock has not been set yet")
+    return PermanentUpstreamError(text)

@@ -18,14 +18,15 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from edge.upstreams.base import PermanentUpstreamError, TransientUpstreamError, UpstreamError
-from edge.upstreams.sockets import CONNECT_DEADLINE_S, tune
+from edge.upstreams.client_session import client_session
+from edge.upstreams.sockets import CONNECT_DEADLINE_S
+from edge.upstreams.tls import certificate_error
 
 ANSWER_DEADLINE_S = 15.0
 """For a PONG, and for the other end to make room for what we write."""
 
 MAX_MESSAGE_BYTES = 256 * 1024
 _CLOSE_DEADLINE_S = 1.0
-_CERTIFICATE_NOT_YET_VALID = 9  # X509_V_ERR_CERT_NOT_YET_VALID of OpenSSL
 _RETRIED_STATUS = {408, 425, 429}
 _ENDS = (
     aiohttp.WSMsgType.CLOSE,
@@ -63,12 +64,7 @@ class WebSocket:
             TransientUpstreamError: the server cannot be reached or is busy.
             PermanentUpstreamError: it refuses us, or its certificate is not to be trusted.
         """
-        connector = aiohttp.TCPConnector(
-            ssl=self._endpoint.tls or True, resolver=aiohttp.ThreadedResolver()
-        )
-        self._session = aiohttp.ClientSession(
-            connector=connector, cookie_jar=aiohttp.DummyCookieJar()
-        )
+        self._session = client_session(self._endpoint.tls)
         try:
             async with asyncio.timeout(CONNECT_DEADLINE_S):
                 self._socket = await self._session.ws_connect(
@@ -80,9 +76,6 @@ class WebSocket:
                 )
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise connection_error(self._where, error) from error
-        sock = self._socket.get_extra_info("socket")
-        if sock is not None:
-            tune(sock)
 
     @property
     def peer_certificate(self) -> bytes | None:
@@ -209,8 +202,5 @@ def connection_error(where: str, error: Exception) -> UpstreamError:
         return kind(f"{where} answers HTTP {status} instead of WebSocket")
     cause = getattr(error, "certificate_error", None)
     if isinstance(cause, ssl.SSLCertVerificationError):
-        text = f"{where}: {cause.verify_message}"
-        if cause.verify_code == _CERTIFICATE_NOT_YET_VALID:
-            return TransientUpstreamError(f"{text}; perhaps our clock has not been set yet")
-        return PermanentUpstreamError(text)
+        return certificate_error(where, cause)
     return TransientUpstreamError(f"{where}: {str(error) or type(error).__name__}")

@@ -13,7 +13,7 @@ import cbor2
 
 from protocol.records.sensor_frame import FrameId, SensorFrame, SensorFrameError
 from protocol.records.sensor_frame_codec import encode
-from protocol.records.sensor_frame_json import from_json_object, to_json_object
+from protocol.records.sensor_frame_json import encode_json, from_json_object
 from protocol.records.sensor_frame_reader import read_frame
 from protocol.records.strict_cbor import Item, StrictCborError, decode_sequence
 
@@ -56,7 +56,7 @@ def encode_batch(frames: Sequence[SensorFrame], batch_format: BatchFormat) -> by
     """The body. Raises ValueError as :func:`protocol.records.sensor_frame_codec.encode` does."""
     if batch_format is BatchFormat.CBOR:
         return b"".join(map(encode, frames))
-    lines = [_dump(to_json_object(frame)) for frame in frames]
+    lines = [encode_json(frame) for frame in frames]
     if batch_format is BatchFormat.JSON:
         return b"[" + b",\n".join(lines) + b"]\n"
     return b"".join(line + b"\n" for line in lines)
@@ -77,10 +77,6 @@ def decode_batch(
     if batch_format is BatchFormat.CBOR:
         return [_judged(record, read_frame, _id_of_item) for record in records]
     return [_judged(record, _read_object, _id_of_object) for record in records]
-
-
-def _dump(members: dict[str, object]) -> bytes:
-    return json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _split_cbor(body: bytes) -> Iterator[Item]:

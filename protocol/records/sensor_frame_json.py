@@ -4,6 +4,7 @@ Bytes are hexadecimal (in measurements base64url, as RFC 8428 has it), the wall-
 3339 in UTC with microseconds, and ``frame_id`` is added. What CBOR leaves out is left out here.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
@@ -44,6 +45,11 @@ def to_json_object(frame: SensorFrame) -> dict[str, object]:
         "class": frame.content.frame_class.value,
         **_known_members(frame.content),
     }
+
+
+def encode_json(frame: SensorFrame) -> bytes:
+    """The frame as one line of JSON, without its end. What is not ASCII is not escaped."""
+    return json.dumps(to_json_object(frame), ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def from_json_object(members: Mapping[str, object]) -> SensorFrame:
