@@ -10,7 +10,13 @@ from typing import Any
 
 import cbor2
 
-from tests.e2e.processes import Process, free_port, shown_on_failure, wait_until
+from tests.e2e.processes import (
+    Process,
+    free_port,
+    shown_on_failure,
+    use_upstream,
+    wait_until,
+)
 from tests.edge.upstreams.http_servers import is_open
 
 
@@ -74,13 +80,5 @@ def collector(directory: Path, *options: str, start: bool = True) -> Iterator[Co
 
 def use_http(directory: Path, port: int, **options: str) -> None:
     """Replace the ``file`` upstream in gateway.toml by the collector."""
-    path = directory / "gateway.toml"
-    text = path.read_text()
-    begin, end = text.index("[[upstream]]"), text.index("[monitoring]")
-    lines = [f'{name} = "{value}"' for name, value in options.items()]
-    upstream = [
-        '[[upstream]]\nname = "city"\nkind = "http"',
-        f'url = "http://127.0.0.1:{port}/frames"',
-        *lines,
-    ]
-    path.write_text(text[:begin] + "\n".join(upstream) + "\n\n" + text[end:])
+    keys = {"kind": "http", "url": f"http://127.0.0.1:{port}/frames", **options}
+    use_upstream(directory, "".join(f'{name} = "{value}"\n' for name, value in keys.items()))

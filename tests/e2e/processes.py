@@ -337,11 +337,24 @@ def use_mqtt(directory: Path, port: int) -> None:
 def use_upstream(directory: Path, keys: str) -> None:
     """Replace the ``file`` upstream in gateway.toml by another one, named "city"."""
     path = directory / "gateway.toml"
+    wait_until(lambda: "[monitoring]" in path.read_text(), "the simulator has written it all")
     text = path.read_text()
     start = text.index("[[upstream]]")
     end = text.index("[monitoring]")
     upstream = f'[[upstream]]\nname = "city"\n{keys}\n'
     path.write_text(text[:start] + upstream + text[end:])
+
+
+def inject_some(site: Boards, first: int, count: int) -> None:
+    """Spread frames over the radios of two boards with two radios each."""
+    for number in range(first, first + count):
+        site.inject_surely(uplink_payload(number), f"board-{number % 2 + 1}", number // 2 % 2)
+
+
+def wait_delivered(site: Boards, running: Gateway, deadline_s: float = 120) -> None:
+    """Wait until the boards are acknowledged and the outbox is empty."""
+    wait_until(site.drained, "all events acknowledged")
+    wait_until(lambda: running.pending() == 0, "the outbox is empty", deadline_s=deadline_s)
 
 
 def listen_on(directory: Path, port: int) -> None:

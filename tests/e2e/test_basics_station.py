@@ -23,6 +23,8 @@ from tests.e2e.processes import (
     gateway,
     shown_on_failure,
     uplink_payload,
+    use_upstream,
+    wait_delivered,
     wait_until,
 )
 from tests.edge.upstreams.lns_server import phy_payload
@@ -71,15 +73,8 @@ def network_server(directory: Path) -> Iterator[Server]:
 
 
 def use_basics_station(directory: Path, port: int) -> None:
-    """Replace the ``file`` upstream in gateway.toml."""
-    path = directory / "gateway.toml"
-    wait_until(lambda: "[monitoring]" in path.read_text(), "the simulator has written it all")
-    text = path.read_text()
-    start, end = text.index("[[upstream]]"), text.index("[monitoring]")
-    upstream = (
-        f'[[upstream]]\nname = "lns"\nkind = "basics-station"\nurl = "ws://127.0.0.1:{port}"\n\n'
-    )
-    path.write_text(text[:start] + upstream + text[end:])
+    """Let the gateway talk to this server."""
+    use_upstream(directory, f'kind = "basics-station"\nurl = "ws://127.0.0.1:{port}"\n')
 
 
 @pytest.fixture
@@ -99,8 +94,7 @@ def inject_for(site: Boards, first: int, seconds: float) -> int:
 
 def settle(site: Boards, running: Gateway, server: Server) -> None:
     """Everything is committed and delivered."""
-    wait_until(site.drained, "all events acknowledged")
-    wait_until(lambda: running.pending() == 0, "the outbox is empty", deadline_s=120 * SCALE)
+    wait_delivered(site, running, deadline_s=120 * SCALE)
     check(site, server)
 
 

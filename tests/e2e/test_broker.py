@@ -16,9 +16,10 @@ from tests.e2e.processes import (
     broker,
     check_delivery,
     gateway,
+    inject_some,
     subscriber,
-    uplink_payload,
     use_mqtt,
+    wait_delivered,
     wait_until,
 )
 from tests.scale import SCALE
@@ -43,16 +44,9 @@ def site(tmp_path: Path) -> Iterator[Boards]:
         yield running
 
 
-def inject_some(site: Boards, first: int, count: int) -> None:
-    """Spread frames over all radios."""
-    for number in range(first, first + count):
-        site.inject_surely(uplink_payload(number), f"board-{number % 2 + 1}", number // 2 % 2)
-
-
 def settle(site: Boards, running: Gateway, witness: Subscriber) -> None:
     """Wait until the boards are acknowledged, the outbox is empty and the witness has it all."""
-    wait_until(site.drained, "all events acknowledged")
-    wait_until(lambda: running.pending() == 0, "the outbox is empty", deadline_s=120)
+    wait_delivered(site, running)
     expected = len(set(site.injected))
     wait_until(
         lambda: len({frame["phy_payload"] for frame in witness.frames()}) >= expected,

@@ -10,11 +10,11 @@ import pytest
 from tests.e2e.collectors import CollectorProcess, collector, use_http
 from tests.e2e.processes import (
     Boards,
-    Gateway,
     boards,
     check_delivery,
     gateway,
-    uplink_payload,
+    inject_some,
+    wait_delivered,
     wait_until,
 )
 from tests.scale import SCALE
@@ -32,18 +32,6 @@ def site(tmp_path: Path) -> Iterator[Boards]:
         yield running
 
 
-def inject_some(site: Boards, first: int, count: int) -> None:
-    """Spread frames over all radios."""
-    for number in range(first, first + count):
-        site.inject_surely(uplink_payload(number), f"board-{number % 2 + 1}", number // 2 % 2)
-
-
-def settle(site: Boards, running: Gateway) -> None:
-    """Wait until the boards are acknowledged and the outbox is empty."""
-    wait_until(site.drained, "all events acknowledged")
-    wait_until(lambda: running.pending() == 0, "the outbox is empty", deadline_s=120)
-
-
 def check_table(site: Boards, far_end: CollectorProcess) -> None:
     """One row for each frame: its id is unique by the schema, its content is what was sent."""
     check_delivery(far_end.frames(), site.injected)
@@ -58,7 +46,7 @@ def test_frames_arrive_once(site: Boards, tmp_path: Path, batch_format: str) -> 
         with gateway(tmp_path) as running:
             wait_until(running.up, "the boards are up")
             inject_some(site, 0, 100)
-            settle(site, running)
+            wait_delivered(site, running)
         check_table(site, far_end)
 
 
@@ -81,5 +69,5 @@ def test_kills_on_both_sides_in_outage_and_catch_up(site: Boards, tmp_path: Path
                 running.process.kill()
                 running.start()
             far_end.start()
-            settle(site, running)
+            wait_delivered(site, running)
         check_table(site, far_end)

@@ -21,6 +21,7 @@ from tests.e2e.processes import (
     gateway,
     uplink_payload,
     use_upstream,
+    wait_delivered,
     wait_until,
 )
 from tests.edge.upstreams.nats_servers import NatsServer, nats_server, server, stored
@@ -59,12 +60,6 @@ def in_stream(running: NatsServer) -> list[dict[str, Any]]:
     return [json.loads(message.payload) for message in messages]
 
 
-def settle(site: Boards, running: Gateway) -> None:
-    """Wait until the boards are acknowledged and the outbox is empty."""
-    wait_until(site.drained, "all events acknowledged")
-    wait_until(lambda: running.pending() == 0, "the outbox is empty", deadline_s=120)
-
-
 def check_each_once(site: Boards, frames: list[dict[str, Any]]) -> None:
     """Nothing lost, nothing invented, and no frame twice."""
     check_delivery(frames, site.injected)
@@ -90,7 +85,7 @@ def test_outage_with_kills(site: Boards, tmp_path: Path) -> None:
                 time.sleep(chance.uniform(0, 0.4))
                 running.process.kill()
                 running.start()
-            settle(site, running)
+            wait_delivered(site, running)
         check_each_once(site, in_stream(nats))
 
 
@@ -106,7 +101,7 @@ def test_a_full_stream_loses_nothing(site: Boards, tmp_path: Path) -> None:
             wait_until(lambda: "maximum messages" in last_error(running), "the stream is full")
             assert running.pending() == 30
             asyncio.run(make_stream(nats.port, max_msgs=-1, again=True))
-            settle(site, running)
+            wait_delivered(site, running)
         check_each_once(site, in_stream(nats))
 
 

@@ -18,7 +18,14 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.processes import Gateway, boards, gateway, uplink_payload, wait_until
+from tests.e2e.processes import (
+    Gateway,
+    boards,
+    gateway,
+    uplink_payload,
+    use_upstream,
+    wait_until,
+)
 from tests.scale import SCALE
 
 pytestmark = pytest.mark.timeout(300 * SCALE)
@@ -74,12 +81,9 @@ def server() -> Iterator[Server]:
 
 
 def use_semtech_udp(directory: Path, port: int) -> None:
-    path = directory / "gateway.toml"
-    text = path.read_text()
-    start, end = text.index("[[upstream]]"), text.index("[monitoring]")
-    upstream = '[[upstream]]\nname = "city"\nkind = "semtech-udp"\nacknowledge_timeout = "2s"\n'
-    upstream += f'url = "udp://127.0.0.1:{port}"\n\n'
-    path.write_text(text[:start] + upstream + text[end:])
+    """Let the gateway send to this server."""
+    keys = f'kind = "semtech-udp"\nurl = "udp://127.0.0.1:{port}"\nacknowledge_timeout = "2s"\n'
+    use_upstream(directory, keys)
 
 
 def kill(running: Gateway) -> None:

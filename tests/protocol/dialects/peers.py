@@ -228,16 +228,28 @@ _RNODE_WORDS = [
 ]  # fmt: skip
 
 
-class MeshCorePeer(Peer):
-    """MeshCore's KISS modem."""
+class KissPeer(Peer):
+    """A KISS modem that tells RSSI and SNR behind each packet, in a frame of their own."""
 
-    driver = "meshcore"
     end = b"\xc0"
-    ups = (meshcore.Ready,)
     downs = (session_events.Lost,)
     overs = (session_events.Unusable,)
     longest_question = 100
     most_kept = 1_000
+    received: ClassVar[type[meshcore.Received | loraprs.Received]]
+
+    def take(self, event: Any, now_us: int) -> bytes | None:
+        """With its RSSI and SNR."""
+        whole = isinstance(event, self.received) and (event.rssi_dbm, event.snr_db) == (-100, 5)
+        return event.payload if whole else None
+
+
+class MeshCorePeer(KissPeer):
+    """MeshCore's KISS modem."""
+
+    driver = "meshcore"
+    ups = (meshcore.Ready,)
+    received = meshcore.Received
 
     def __init__(self, now_us: int) -> None:
         self.session = meshcore.MeshCoreSession(
@@ -253,11 +265,6 @@ class MeshCorePeer(Peer):
 
     def packet(self, payload: bytes, now_us: int) -> bytes:
         return b"\xc0\x00" + payload + bytes.fromhex("c0 c0 06 f9 14 9c c0")
-
-    def take(self, event: Any, now_us: int) -> bytes | None:
-        """With its RSSI and SNR, which come in a frame of their own."""
-        whole = isinstance(event, meshcore.Received) and (event.rssi_dbm, event.snr_db) == (-100, 5)
-        return event.payload if whole else None
 
 
 _MESHCORE_ANSWERS = {
@@ -291,16 +298,12 @@ def _bodies(asked: bytes) -> Iterator[bytes]:
     return (body for body in asked.split(b"\xc0") if body)
 
 
-class LoraprsPeer(Peer):
+class LoraprsPeer(KissPeer):
     """An esp32_loraprs modem."""
 
     driver = "loraprs"
-    end = b"\xc0"
     ups = (loraprs.Ready,)
-    downs = (session_events.Lost,)
-    overs = (session_events.Unusable,)
-    longest_question = 100
-    most_kept = 1_000
+    received = loraprs.Received
 
     def __init__(self, now_us: int) -> None:
         self.session = loraprs.LoraprsSession(
@@ -319,11 +322,6 @@ class LoraprsPeer(Peer):
 
     def packet(self, payload: bytes, now_us: int) -> bytes:
         return b"\xc0\x00" + payload + bytes.fromhex("c0 c0 07 ff9c 01f4 c0")
-
-    def take(self, event: Any, now_us: int) -> bytes | None:
-        """With its RSSI and SNR, which come in a frame of their own."""
-        whole = isinstance(event, loraprs.Received) and (event.rssi_dbm, event.snr_db) == (-100, 5)
-        return event.payload if whole else None
 
 
 _LORAPRS_BOOT = b"rst:0xc (SW_CPU_RESET),boot:0x13 (SPI_FAST_FLASH_BOOT)\r\n"
