@@ -26,6 +26,7 @@ from edge.upstreams.base import (
     UpstreamContext,
     UpstreamError,
 )
+from edge.upstreams.beside import task_group
 from edge.upstreams.credentials import Credentials, read_secret
 from edge.upstreams.network_server import (
     MAX_BATCH,
@@ -54,7 +55,7 @@ from protocol.network_server.lns import (
 from protocol.network_server.lns_downlink import Times
 from protocol.network_server.lns_json import LnsReject
 from protocol.network_server.lns_uplink import Heard, NotCarried, NotCarriedError
-from protocol.network_server.uplink import Uplink
+from protocol.network_server.uplink import UNKNOWN_RSSI_DBM, Uplink
 from protocol.records.sensor_frame import FrameId
 
 logger = logging.getLogger(__name__)
@@ -66,7 +67,6 @@ QUIET_US = 60_000_000
 _PARCELS = Parcels(limit=32, in_flight=4)
 _FRAMING_BYTES = 8  # of a WebSocket message of up to 64 kB from a client (RFC 6455, section 5.2)
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
-_UNKNOWN_DBM = -140  # below what a radio can hear: no server would answer by us if it has a choice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,19 +140,15 @@ class BasicsStationUpstream:
         self._configured.clear()
         self._time_request_at_us = 0
         credentials = await asyncio.to_thread(self._credentials)
-        # Not "async with": a task group would wrap what goes wrong here, and hide what it is.
-        self._stack = stack = AsyncExitStack()
-        try:
-            self._socket = socket = await self._connect(stack, credentials)
-            group = await stack.enter_async_context(asyncio.TaskGroup())
+        async with AsyncExitStack() as opening:
+            socket = await self._connect(opening, credentials)
+            group = await opening.enter_async_context(task_group())
             receiving = group.create_task(self._receive(socket, group))
-            stack.callback(receiving.cancel)
-            stack.callback(self._downlinks.cancel)
+            opening.callback(receiving.cancel)
+            opening.callback(self._downlinks.cancel)
             await self._await_configuration(socket)
-        except BaseException:
-            self._socket = None
-            await stack.aclose()
-            raise
+            self._stack = opening.pop_all()
+        self._socket = socket
         return self
 
     async def __aexit__(
@@ -339,7 +335,7 @@ class _Delivery:
             frequency_hz=reception.frequency_hz,
             spreading_factor=reception.spreading_factor,
             bandwidth_hz=reception.bandwidth_hz,
-            rssi_dbm=_UNKNOWN_DBM if rssi_dbm is None else rssi_dbm,
+            rssi_dbm=UNKNOWN_RSSI_DBM if rssi_dbm is None else rssi_dbm,
             snr_db=0.0 if snr_db is None else snr_db,
             rctx=reception.radio,
             xtime=self._session.xtime(reception.radio, uplink.this_boot, uplink.counter_us, now_us),

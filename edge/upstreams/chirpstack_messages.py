@@ -29,7 +29,7 @@ from protocol.network_server.gateway_proto import (
     UplinkRxInfo,
     UplinkTxInfo,
 )
-from protocol.network_server.uplink import Uplink
+from protocol.network_server.uplink import UNKNOWN_RSSI_DBM, Uplink
 
 _CONTEXT = struct.Struct(">4sqB")  # boot id's first bytes, CLOCK_BOOTTIME in us, radio
 _CODE_RATES = {f"4/{5 + index}": CodeRate(1 + index) for index in range(4)}
@@ -70,7 +70,7 @@ def uplink_frame(uplink: Uplink, site: Site) -> UplinkFrame:
             uplink_id=uplink.frame_id.seq & 0xFFFF_FFFF,
             gw_time_ns=time_ns,
             gps_time_ns=gps_ns,
-            rssi_dbm=0 if heard.rssi_dbm is None else round(heard.rssi_dbm),
+            rssi_dbm=UNKNOWN_RSSI_DBM if heard.rssi_dbm is None else round(heard.rssi_dbm),
             snr_db=heard.snr_db or 0.0,
             channel=heard.radio,
             location=_location(site),

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from enum import StrEnum
 from types import TracebackType
 from typing import ClassVar, Self
 
@@ -65,6 +66,15 @@ MAX_DOWNLINKS = 16
 """Under way at a time: each waits for its moment on the air, up to some seconds."""
 
 _JSON_SIGN = b"gatewayId"
+
+
+class CommandReject(StrEnum):
+    """Why a command is not carried out; a closed list."""
+
+    MALFORMED = "malformed"
+    EXEC = "exec"
+    UNSUPPORTED = "unsupported"
+    CROWDED = "crowded"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +171,11 @@ class ChirpstackMqttUpstream:
             in_flight = 1
         return await self._frames.send(batch, transmit, Parcels(in_flight=in_flight))
 
+    @property
+    def session_lost(self) -> bool:
+        """Whether the broker has begun a new session for us, and may have lost more than that."""
+        return self._connection is None or not self._connection.session_present
+
     async def tick(self) -> None:
         """Notice a lost connection, and publish statistics each half minute.
 
@@ -217,7 +232,7 @@ class ChirpstackMqttUpstream:
         try:
             self._commands.put_nowait(message)
         except asyncio.QueueFull:
-            logger.warning("command dropped, too many wait upstream=%s", self._context.name)
+            self._refuse(CommandReject.CROWDED, message.topic)
 
     async def _serve_commands(self, connection: MqttConnection) -> None:
         """One after the other; but each downlink takes as long as it takes until it is sent."""
@@ -236,7 +251,7 @@ class ChirpstackMqttUpstream:
             if answer is not None:
                 await publish(connection, answer)
         except GatewayProtoError as error:
-            logger.warning("command refused name=%s reason=%s", name, error)
+            self._refuse(CommandReject.MALFORMED, f"{name}: {error}")
         except UpstreamError:
             pass  # the next send or tick says so
 
@@ -246,7 +261,7 @@ class ChirpstackMqttUpstream:
                 return await self._downlink(parse(DownlinkFrame, payload))
             case "exec":
                 request = parse(ExecRequest, payload)
-                logger.warning("command refused name=exec reason=never allowed")
+                self._refuse(CommandReject.EXEC, "never allowed")
                 response = ExecResponse(
                     gateway_id=self._gateway_id,
                     exec_id=request.exec_id,
@@ -254,7 +269,7 @@ class ChirpstackMqttUpstream:
                 )
                 return self._message("event/exec", response)
             case _:
-                logger.warning("command refused name=%s reason=not supported", name)
+                self._refuse(CommandReject.UNSUPPORTED, name)
                 return None
 
     async def _downlink(self, downlink: DownlinkFrame) -> Outgoing | None:
@@ -273,9 +288,18 @@ class ChirpstackMqttUpstream:
             self._interval.note(status, item)
             if status is TxAckStatus.OK:
                 break
+        if downlink.items:
+            metric = self._context.metrics.network_server_downlinks
+            metric.labels(self._context.name, status.name.lower()).inc()
         ack = DownlinkTxAck(
             gateway_id=self._gateway_id,
             downlink_id=downlink.downlink_id,
             items=tuple(DownlinkTxAckItem(status=status) for status in statuses),
         )
         return self._message("event/ack", ack)
+
+    def _refuse(self, reason: CommandReject, detail: str) -> None:
+        logger.warning(
+            "command refused upstream=%s reason=%s (%s)", self._context.name, reason.value, detail
+        )
+        self._context.metrics.network_server_rejects.labels(self._context.name, reason.value).inc()

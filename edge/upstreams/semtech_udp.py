@@ -25,6 +25,7 @@ from edge.upstreams.base import (
     TransientUpstreamError,
     UpstreamContext,
 )
+from edge.upstreams.beside import task_group
 from edge.upstreams.gwmp_downlinks import GwmpDownlinks
 from edge.upstreams.gwmp_link import LOOK_UP_S, GwmpLink
 from edge.upstreams.gwmp_statistics import GwmpStatistics
@@ -139,24 +140,20 @@ class SemtechUdpUpstream:
 
     async def __aenter__(self) -> Self:
         self._address = await self._look_up()
-        stack = AsyncExitStack()
-        group = await stack.enter_async_context(asyncio.TaskGroup())
-        link = GwmpLink(
-            self._context.gateway,
-            keepalive_s=self._options.keepalive_s,
-            rejected=lambda reason: self._rejects[reason].inc(),
-        )
-        stack.callback(link.close)
-        downlinks = GwmpDownlinks(self._context, group, link.answer)
-        stack.callback(downlinks.cancel)
-        try:
+        async with AsyncExitStack() as opening:
+            group = await opening.enter_async_context(task_group())
+            link = GwmpLink(
+                self._context.gateway,
+                keepalive_s=self._options.keepalive_s,
+                rejected=lambda reason: self._rejects[reason].inc(),
+            )
+            opening.callback(link.close)
+            downlinks = GwmpDownlinks(self._context, group, link.answer)
+            opening.callback(downlinks.cancel)
             await link.open(self._address, downlinks.take)
-        except BaseException:
-            # Not as the group's own exception: it would come out in an ExceptionGroup.
-            await stack.aclose()
-            raise
+            self._stack = opening.pop_all()
         self._statistics.begin(link.counts, downlinks)
-        self._link, self._stack = link, stack
+        self._link = link
         return self
 
     async def __aexit__(

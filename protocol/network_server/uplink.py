@@ -27,6 +27,10 @@ LIVE_US = 5_000_000
 DATED_WITHIN_US = 1_000_000
 """A time that may be off by more is told only where the frame was held for longer than that."""
 
+UNKNOWN_RSSI_DBM = -140
+"""Where a protocol has to have one: below what a radio can hear, so that no server which has a
+choice answers by us."""
+
 _GOOD = (CrcStatus.OK, CrcStatus.UNKNOWN)  # a device that does not tell drops bad ones itself
 _UP = (MessageType.UNCONFIRMED_DATA_UP, MessageType.CONFIRMED_DATA_UP)
 _DEV_EUI = {0: slice(3, 11), 1: slice(8, 16), 2: slice(3, 11)}  # in a rejoin-request's body

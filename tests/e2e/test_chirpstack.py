@@ -24,6 +24,7 @@ from tests.e2e.processes import (
     subscriber,
     uplink_payload,
     use_upstream,
+    wait_delivered,
     wait_until,
 )
 from tests.scale import SCALE
@@ -79,8 +80,7 @@ def more_than(witness: Subscriber, count: int) -> bool:
 
 def settle(site: Boards, running: Gateway, witness: Subscriber) -> None:
     """Everything is committed, and has gone out and arrived."""
-    wait_until(site.drained, "all events acknowledged")
-    wait_until(lambda: running.pending() == 0, "the outbox is empty", deadline_s=300)
+    wait_delivered(site, running, deadline_s=300)
     expected = len(set(site.injected))
     wait_until(
         lambda: len({event["phyPayload"] for event in events(witness)}) >= expected,

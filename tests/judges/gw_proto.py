@@ -1,32 +1,12 @@
 """PyPI's chirpstack-api judges our gw.proto, from a process and an environment of its own."""
 
 import json
-import os
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import pytest
-
-_ROOT = Path(__file__).parents[2]
-_CHILD = Path(__file__).with_name("gw_proto_child.py")
-
-
-def interpreter() -> Path:
-    """Python of the environment that the judges live in."""
-    return Path(os.environ.get("LORA_EDGE_JUDGES", _ROOT / ".venv-judges")) / "bin" / "python"
-
-
-def _installed() -> bool:
-    return any(interpreter().parents[1].glob("lib/python*/site-packages/chirpstack_api"))
-
-
-needs_chirpstack_api = pytest.mark.skipif(
-    not _installed(), reason="NOT RUN: needs the judges' environment (make judges)"
-)
+from tests.judges.judge import Judge, judge
 
 
 @dataclass
@@ -48,15 +28,10 @@ class Verdict:
 class GwProto:
     """The library, asked over a pipe."""
 
-    process: "subprocess.Popen[str]"
+    judge: Judge
 
     def ask(self, jobs: Sequence[tuple[str, str, str]]) -> list[Verdict | None]:
         """``from_bytes`` (hexadecimal), ``from_json`` or ``random``; message; data or seed."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps(jobs) + "\n")
-        self.process.stdin.flush()
-        answers = json.loads(self.process.stdout.readline())
         return [
             answer
             and Verdict(
@@ -64,7 +39,7 @@ class GwProto:
                 answer["json"],
                 bytes.fromhex(answer.get("all", "")),
             )
-            for answer in answers
+            for answer in self.judge.ask("answer", jobs)
         ]
 
     def from_bytes(self, name: str, data: bytes) -> Verdict | None:
@@ -79,13 +54,5 @@ class GwProto:
 @contextmanager
 def gw_proto() -> Iterator[GwProto]:
     """Running while the body does."""
-    process = subprocess.Popen(
-        [interpreter(), str(_CHILD)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    with process:
-        try:
-            yield GwProto(process)
-        finally:
-            assert process.stdin is not None
-            process.stdin.close()
-            process.wait(20)
+    with judge("gw_proto_judge") as running:
+        yield GwProto(running)

@@ -21,7 +21,8 @@ from tests.edge.outbox.open_store import GATEWAY, StillClock
 from tests.edge.upstreams.brokers import Mosquitto, Witness, broker, mosquitto, witness
 from tests.edge.upstreams.conformance import Destination, UpstreamConformance
 from tests.edge.upstreams.frames import UNIX_US, context
-from tests.judges.gw_proto import GwProto, gw_proto, needs_chirpstack_api
+from tests.judges.gw_proto import GwProto, gw_proto
+from tests.judges.judge import needs_judges
 from tests.protocol.network_server.frames import GPS_US, data_up, join_request, sensor_frame
 
 PREFIX = f"as923_2/gateway/{GATEWAY.hex()}"
@@ -129,14 +130,14 @@ class ChirpstackConformance(UpstreamConformance):
             yield ChirpStack(running, seen, judge, self.form)
 
 
-@needs_chirpstack_api
+@needs_judges
 class TestProtobuf(ChirpstackConformance):
     """Protobuf, the usual encoding."""
 
     form = "protobuf"
 
 
-@needs_chirpstack_api
+@needs_judges
 class TestJson(ChirpstackConformance):
     """JSON."""
 
@@ -165,6 +166,14 @@ def judge() -> Iterator[GwProto]:
 def server(tmp_path: Path) -> Iterator[tuple[Mosquitto, Witness]]:
     with broker(tmp_path) as running, witness(running.port) as seen:
         yield running, seen
+
+
+def counted(upstream: ChirpstackMqttUpstream, what: str, **labels: str) -> float | None:
+    """How often that was counted."""
+    context = upstream._context
+    return context.metrics.registry.get_sample_value(
+        f"lora_edge_network_server_{what}_total", {"upstream": context.name, **labels}
+    )
 
 
 def read(judge: GwProto, name: str, payload: bytes) -> dict[str, Any]:
@@ -198,7 +207,7 @@ def item(
     }
 
 
-@needs_chirpstack_api
+@needs_judges
 class TestChirpStack:
     """What only ChirpStack has; every message of ours is read by the library."""
 
@@ -247,6 +256,20 @@ class TestChirpStack:
         assert result.passed_over == {private.frame_id, stale.frame_id}
         assert result.acknowledged == {recent.frame_id}
         assert len(await seen.wait("/event/up", 1)) == 1
+
+    async def test_a_strength_that_is_not_known(
+        self, server: tuple[Mosquitto, Witness], judge: GwProto
+    ) -> None:
+        """It is told as one at which no server would answer by this gateway."""
+        running, seen = server
+        [heard] = uplinks(1, 1)
+        unknown = replace(heard.content.receptions[0], rssi_dbm=None)
+        async with upstream_at(running.port) as upstream:
+            await upstream.send(
+                [replace(heard, content=replace(heard.content, receptions=(unknown,)))]
+            )
+        [message] = await seen.wait("/event/up", 1)
+        assert read(judge, "UplinkFrame", message.payload)["rxInfo"]["rssi"] == -140
 
     async def test_a_frame_that_looks_like_json(self, server: tuple[Mosquitto, Witness]) -> None:
         """ChirpStack takes for JSON whatever holds the text gatewayId; then it shall be JSON."""
@@ -403,12 +426,13 @@ class TestChirpStack:
         clock.wall_time = WallTime(UNIX_US, 250)
         gate = Gate(DownlinkOutcome.TOO_EARLY)
         when = f"{GPS_US // 1_000_000 + 10}s"
-        async with upstream_at(running.port, clock=clock, gate=gate):
+        async with upstream_at(running.port, clock=clock, gate=gate) as upstream:
             items = [item({"gpsEpoch": {"timeSinceGpsEpoch": when}})]
             command(running.port, "down", json.dumps({"items": items}).encode())
             [message] = await seen.wait("/event/ack", 1)
         assert [request.at_boottime_us for request in gate.requests] == [clock.now_us + 10_000_000]
         assert read(judge, "DownlinkTxAck", message.payload)["items"] == [{"status": "TOO_EARLY"}]
+        assert counted(upstream, "downlinks", outcome="too_early") == 1
 
     async def test_commands_that_are_refused(
         self, server: tuple[Mosquitto, Witness], judge: GwProto
@@ -433,6 +457,9 @@ class TestChirpStack:
             "error": "this gateway runs no commands",
         }
         assert not seen.of("/event/ack")
+        assert counted(upstream, "rejects", reason="exec") == 1
+        assert counted(upstream, "rejects", reason="unsupported") == 1
+        assert counted(upstream, "rejects", reason="malformed") == 3
 
     async def test_more_commands_than_anybody_sends(
         self, server: tuple[Mosquitto, Witness], judge: GwProto

@@ -33,7 +33,8 @@ from protocol.network_server.gateway_proto import (
     parse,
 )
 from protocol.network_server.message_schema import GatewayProtoError
-from tests.judges.gw_proto import GwProto, gw_proto, needs_chirpstack_api
+from tests.judges.gw_proto import GwProto, gw_proto
+from tests.judges.judge import needs_judges
 from tests.scale import SCALE
 
 MESSAGES: dict[str, type[Any]] = {
@@ -245,7 +246,7 @@ def judge() -> Iterator[GwProto]:
         yield running
 
 
-@needs_chirpstack_api
+@needs_judges
 class TestJudged:
     """The library and we read each other, and mean the same."""
 

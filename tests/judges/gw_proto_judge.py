@@ -1,14 +1,12 @@
-"""Runs where PyPI's chirpstack-api is installed: JSON lines in, JSON lines out.
+"""``chirpstack-api`` on messages of gw.proto; runs in the judges' environment.
 
-A request is a list of jobs ``[what, message, data]``: ``from_bytes`` and ``from_json`` give the
-message as ``{"hex": its bytes, "json": its JSON}`` or null, if the library refuses it. ``random``
-makes one from a seed; ``all`` are its bytes with the fields that our side does not know as well.
+A job is ``[what, message, data]``: ``from_bytes`` and ``from_json`` give the message as
+``{"hex": its bytes, "json": its JSON}`` or null, if the library refuses it. ``random`` makes one
+from a seed; ``all`` are its bytes with the fields that our side does not know as well.
 """
 
-import json
 import random
 import struct
-import sys
 from typing import Any
 
 from chirpstack_api import gw
@@ -17,12 +15,9 @@ from google.protobuf.json_format import MessageToDict, Parse, ParseError
 from google.protobuf.message import DecodeError
 
 
-def main() -> None:
-    for line in sys.stdin:
-        print(json.dumps([answer(*job) for job in json.loads(line)]), flush=True)
-
-
-def answer(what: str, name: str, data: str) -> dict[str, object] | None:
+def answer(job: tuple[str, str, str]) -> dict[str, object] | None:
+    """What the library makes of one job."""
+    what, name, data = job
     message = getattr(gw, name)()
     try:
         if what == "random":
@@ -132,7 +127,3 @@ def scalar(field: Any, chance: random.Random) -> Any:
             [number] = struct.unpack("<f", struct.pack("<f", chance.uniform(-30, 30)))
             return chance.choice([0.0, 9.5, number])
     raise AssertionError(field.full_name)
-
-
-if __name__ == "__main__":
-    main()
