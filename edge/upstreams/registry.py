@@ -7,12 +7,12 @@ from edge.upstreams.base import UpstreamFactory
 
 UPSTREAMS: dict[str, str] = {
     "basics-station": "edge.upstreams.basics_station:BasicsStationUpstream",
+    "chirpstack-mqtt": "edge.upstreams.chirpstack_mqtt:ChirpstackMqttUpstream",
     "file": "edge.upstreams.file:FileUpstream",
     "http": "edge.upstreams.http_post:HttpUpstream",
     "mqtt": "edge.upstreams.mqtt:MqttUpstream",
     "nats": "edge.upstreams.nats:NatsUpstream",
     "semtech-udp": "edge.upstreams.semtech_udp:SemtechUdpUpstream",
-    "chirpstack-mqtt": "edge.upstreams.chirpstack_mqtt:ChirpstackMqttUpstream",
 }
 
 EXTRAS = {"basics-station": "web", "chirpstack-mqtt": "mqtt", "http": "web"}
